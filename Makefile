@@ -1,0 +1,71 @@
+# Everything is installed into .venv, from the locks in infra/requirements. `make help` lists the targets.
+
+PORT ?= 8787
+# interpreters to make .venv with, in order; empty: from python3.14 down to python3.11, then python3
+PYTHON ?=
+UV_VERSION = 0.13.9
+override BIN := .venv/bin
+
+PYTEST = $(BIN)/python -m pytest
+UNIT = $(wildcard tests/unit tests/contract)
+COVERAGE = --cov --cov-report=
+
+# a .venv without its interpreter is as good as none, whatever its stamps say
+ifneq ($(shell $(BIN)/python -c '' 2>/dev/null && echo usable),usable)
+NO_VENV = no-venv
+endif
+# expanded only where something is to be installed; ends make with the one line that says what is missing
+FOUND = $(shell infra/python $(PYTHON))
+USABLE = $(if $(filter missing:,$(FOUND)),$(error $(FOUND)),$(FOUND))
+
+.PHONY: run test install fmt check bench soak lock help no-venv
+.DEFAULT_GOAL := help
+
+run: .venv/.local ## Serve on port 8787 with SQLite and the embedded model (make run PORT=9000); reads .env.
+	@set -a; [ ! -f .env ] || . ./.env; set +a; exec $(BIN)/sluice serve --port $(PORT)
+
+test: check tests/edge/.prepared ## Check, then run all tests; leaves coverage.xml.
+	@rm -f .coverage coverage.xml
+	@echo "unit and contract tests ..."; start=$$(date +%s); \
+	$(PYTEST) $(UNIT) -n 2 $(COVERAGE) && \
+	echo "unit and contract tests took $$(($$(date +%s) - start)) s (to stay under 30 s)"
+	@echo "all other tests ..."
+	@$(PYTEST) $(UNIT:%=--ignore=%) $(COVERAGE) --cov-append --cov-report=xml
+
+install: .venv/.dev ## Create .venv with everything that work on Sluice needs, so .venv/bin/sluice.
+
+fmt: .venv/.dev ## Format the code and mend what the linter can mend.
+	@$(BIN)/ruff format --quiet .
+	@$(BIN)/ruff check --quiet --fix .
+
+check: .venv/.dev ## Format check, lint, strict types, import contracts.
+	@echo "checking format, lint, types, imports ..."
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/mypy --strict --no-error-summary
+	@$(BIN)/lint-imports --no-cache >.venv/.imports || { cat .venv/.imports; exit 1; }
+
+bench: .venv/.dev ## Measure CPU, latency, memory and imports beside the floor and the committed figures.
+	@$(BIN)/python -m benchmarks
+
+soak: .venv/.dev ## Run the property tests of streams, relay and meter with many more examples.
+	@HYPOTHESIS_PROFILE=soak $(PYTEST) $(UNIT) -n 2 -k "sse or stream or relay or meter"
+
+lock: .venv/.dev ## Regenerate the locks, keeping versions (make lock UPGRADE=--upgrade raises them).
+	@echo "locking ..."
+	@$(BIN)/python -m pip install --disable-pip-version-check -qq uv==$(UV_VERSION)
+	@UV=$(BIN)/uv infra/requirements/lock $(UPGRADE)
+
+help: ## Show this list.
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-8s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+
+.venv/.local: infra/requirements/local.txt pyproject.toml $(NO_VENV)
+	@infra/install $(USABLE) local
+
+.venv/.dev: infra/requirements/dev.txt pyproject.toml $(NO_VENV)
+	@infra/install $(USABLE) dev local
+
+tests/edge/.prepared: tests/edge/package-lock.json tests/edge/setup.sh infra/requirements/cloudflare.txt .venv/.dev
+	@echo "installing locked npm packages ..."
+	@PYTHON="$(CURDIR)/$(BIN)/python" sh tests/edge/setup.sh
+	@touch $@
