@@ -1,0 +1,124 @@
+"""Everything that can go wrong, by whose it is to mend. `wire/openai/errors.py` has the table of statuses.
+
+SluiceError
+├── CallerError                  the caller's fault; the same request will fail again
+│   ├── InvalidRequest           400
+│   ├── AuthenticationFailed     401
+│   ├── PermissionDenied         403
+│   ├── ModelNotFound            404
+│   ├── BodyTooLarge             413
+│   └── ClientLeft               (nobody is left to answer)
+├── UpstreamError                a provider failed
+│   ├── UpstreamRejected         the provider's own 4xx about the request
+│   ├── UpstreamRateLimited      429
+│   ├── UpstreamUnreachable      502  nothing was sent
+│   ├── UpstreamBroken           502  refused our credentials, 5xx, cut, or not the protocol
+│   └── UpstreamTimeout          504
+└── GatewayError                 ours
+    ├── StorageUnavailable       503
+    ├── ModelUnavailable         503  the embedded model cannot start
+    └── DeadlineNear             504  the platform is about to end the function
+"""
+
+
+class SluiceError(Exception):
+    """The root. `message` is written for the developer who reads it and holds nothing secret."""
+
+    def __init__(self, message: str, *, param: str | None = None, code: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.param = param
+        self.code = code
+
+
+class CallerError(SluiceError):
+    """The request itself is wrong: sending it again changes nothing."""
+
+
+class InvalidRequest(CallerError):
+    """A field, or the body as a whole, is not what the API takes. `param` names the field."""
+
+
+class AuthenticationFailed(CallerError):
+    """No key, or one that is unknown, malformed or no longer valid."""
+
+
+class PermissionDenied(CallerError):
+    """The key is valid but may not do this."""
+
+
+class ModelNotFound(CallerError):
+    """No such model is configured, or it is not for this key."""
+
+
+class BodyTooLarge(CallerError):
+    """The request body passed the configured limit while it was read."""
+
+
+class ClientLeft(CallerError):
+    """The client went away before its answer was complete."""
+
+
+class UpstreamError(SluiceError):
+    """A provider failed. `may_be_billed`: whether the provider may have begun to work on the request."""
+
+    may_be_billed = True
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        param: str | None = None,
+        code: str | None = None,
+        retry_after_s: float | None = None,
+    ) -> None:
+        super().__init__(message, param=param, code=code)
+        self.retry_after_s = retry_after_s
+
+
+class UpstreamRejected(UpstreamError):
+    """The provider calls the request itself wrong (`status` 400 to 422): another provider may not."""
+
+    may_be_billed = False
+
+    def __init__(
+        self, message: str, *, status: int, param: str | None = None, code: str | None = None
+    ) -> None:
+        super().__init__(message, param=param, code=code)
+        self.status = status
+
+
+class UpstreamRateLimited(UpstreamError):
+    """The provider asks for patience (429)."""
+
+    may_be_billed = False
+
+
+class UpstreamUnreachable(UpstreamError):
+    """No connection: nothing was sent."""
+
+    may_be_billed = False
+
+
+class UpstreamBroken(UpstreamError):
+    """The provider answered, but not with a usable answer: 5xx, refused credentials, cut short, not the protocol."""
+
+
+class UpstreamTimeout(UpstreamError):
+    """The provider was silent for longer than allowed."""
+
+
+class GatewayError(SluiceError):
+    """The gateway cannot do its part just now."""
+
+
+class StorageUnavailable(GatewayError):
+    """A store did not take or give what was asked, within its retries."""
+
+
+class ModelUnavailable(GatewayError):
+    """The embedded model cannot run; the message says what to do."""
+
+
+class DeadlineNear(GatewayError):
+    """The platform will end this invocation before the answer can be complete."""

@@ -1,0 +1,1 @@
+"""Formats that cross the network, as pure codecs: bytes in, values out, and back."""

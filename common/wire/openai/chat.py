@@ -1,0 +1,71 @@
+"""The request of `POST /v1/chat/completions`, as far as the gateway must know it.
+
+Known fields are checked for their types; all others go to the provider unseen. Limits on values (a temperature's
+range, say) differ by model, so they are the provider's to hold. Building the validators waits for the first request.
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+_CONFIG = ConfigDict(strict=True, defer_build=True, hide_input_in_errors=True)
+
+
+class Message(BaseModel):
+    """One turn of the conversation; what belongs to a role is not looked at."""
+
+    model_config = _CONFIG
+
+    role: Literal["developer", "system", "user", "assistant", "tool", "function"]
+    content: str | list[dict[str, Any]] | None = None
+    name: str | None = None
+    tool_calls: list[dict[str, Any]] | None = None
+    tool_call_id: str | None = None
+
+
+class StreamOptions(BaseModel):
+    """How a stream is to be delivered."""
+
+    model_config = _CONFIG
+
+    include_usage: bool | None = None
+
+
+class ChatRequest(BaseModel):
+    """The known top-level fields. `None` is as good as absent, as it is to OpenAI."""
+
+    model_config = _CONFIG
+
+    model: Annotated[str, Field(min_length=1, max_length=256)]
+    messages: Annotated[list[Message], Field(min_length=1)]
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    max_tokens: Annotated[int, Field(ge=1)] | None = None
+    max_completion_tokens: Annotated[int, Field(ge=1)] | None = None
+    n: Annotated[int, Field(ge=1, le=128)] | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    frequency_penalty: float | None = None
+    presence_penalty: float | None = None
+    seed: int | None = None
+    stop: str | list[str] | None = None
+    logprobs: bool | None = None
+    top_logprobs: int | None = None
+    logit_bias: dict[str, float] | None = None
+    tools: list[dict[str, Any]] | None = None
+    tool_choice: str | dict[str, Any] | None = None
+    parallel_tool_calls: bool | None = None
+    response_format: dict[str, Any] | None = None
+    metadata: dict[str, Any] | None = None
+    modalities: list[str] | None = None
+    user: str | None = None
+
+    @property
+    def streamed(self) -> bool:
+        """Whether the client asked for a stream."""
+        return bool(self.stream)
+
+    @property
+    def wants_usage(self) -> bool:
+        """Whether the client asked to see the usage chunk of its stream."""
+        return self.stream_options is not None and bool(self.stream_options.include_usage)
