@@ -1,0 +1,1 @@
+"""What fulfils the ports: one package or file per technology; none imports another."""

@@ -1,0 +1,1 @@
+"""Ways to send one HTTP request to a provider."""

@@ -1,0 +1,104 @@
+"""The migrations that SQLite applies are applied unchanged by D1: wrangler's own command on workerd's own D1.
+
+That the stores work on it is in the contract suites (`tests/contract`), which run over the same D1.
+"""
+
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from common.adapters.sql.database import Rows, Statement
+from common.adapters.sql.migrations import FOLDER, migrate, migrations
+from common.adapters.sql.usage import write_once
+from common.model.ids import KeyId, RequestId, UserId
+from common.model.usage import Outcome, Usage, UsageRecord
+from tests.edge import toolbox
+from tests.support import d1
+
+SCHEMA = "SELECT type, name, tbl_name, sql FROM sqlite_master ORDER BY name"
+COLUMNS = """
+SELECT tables.name AS table_name, columns.name AS column_name, columns.type, columns."notnull", columns.pk
+FROM sqlite_master AS tables JOIN pragma_table_info(tables.name) AS columns
+WHERE tables.type = 'table' ORDER BY tables.name, columns.cid
+"""
+D1S_OWN = ("d1_migrations", "sqlite_sequence", "_cf_")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where wrangler has migrated a database."""
+    toolbox.prepare()
+    folder = tmp_path_factory.mktemp("d1")
+    d1.configure(folder)
+    said = d1.migrate(folder)
+    assert all(file.name in said for file in FOLDER.glob("*.sql"))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def database(folder: Path) -> Iterator[d1.LocalD1]:
+    """The migrated one."""
+    with d1.open_d1(folder) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def sqlite() -> Iterator[sqlite3.Connection]:
+    """What SQLite's own runner makes of the same files."""
+    connection = sqlite3.connect(":memory:", isolation_level=None)
+    migrate(connection, migrations())
+    yield connection
+    connection.close()
+
+
+def ours(rows: Rows) -> list[tuple[object, ...]]:
+    """Without the rows about tables that D1 keeps for itself."""
+    return [row for row in rows if not any(str(value).startswith(D1S_OWN) for value in row[:3])]
+
+
+def test_applied_once(folder: Path) -> None:
+    """Applied again, wrangler finds nothing to do."""
+    assert "No migrations to apply" in d1.migrate(folder)
+
+
+@pytest.mark.parametrize("facts", [SCHEMA, COLUMNS], ids=["tables and indices", "columns"])
+def test_same_schema(database: d1.LocalD1, sqlite: sqlite3.Connection, facts: str) -> None:
+    """D1 has the tables, columns and indices that SQLite has, and no other."""
+    (found,) = database.submit(Statement(facts)).result(timeout=60)
+    expected = sqlite.execute(facts).fetchall()
+    assert expected
+    assert ours(found) == ours(expected)
+
+
+def test_version(database: d1.LocalD1) -> None:
+    """The schema version, which a Worker checks, is the last migration's number."""
+    (rows,) = database.submit(Statement("SELECT version FROM schema_version")).result(timeout=60)
+    assert rows == [(migrations()[-1].version,)]
+
+
+async def test_rows_written(database: d1.LocalD1) -> None:
+    """Of what D1 bills, a settled request is two rows, the record and its index entry; settled again it is none."""
+    record = UsageRecord(
+        request_id=RequestId("req_1"),
+        key_id=KeyId("key_1"),
+        user=UserId("ada"),
+        model="fast",
+        provider="openrouter",
+        upstream_model="openai/gpt-4o-mini",
+        outcome=Outcome.OK,
+        streamed=True,
+        attempts=1,
+        usage=Usage(12, 3, 40),
+        estimated=False,
+        started_ms=1_790_000_000_000,
+        first_byte_ms=None,
+        total_ms=2_400,
+    )
+    written = []
+    for _ in range(2):
+        before = database.rows_written
+        await database.run(write_once(record))
+        written.append(database.rows_written - before)
+    assert written == [2, 0]
