@@ -1,0 +1,122 @@
+"""The client's side of one answer: `Out`, which each target's HTTP side fulfils, and event streams on top of it."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Final, Protocol
+
+from common.ports import Background
+from common.wire.openai.errors import envelope_of
+from common.wire.sse import KEEP_ALIVE, frame
+
+KEEP_ALIVE_S: Final = 15.0
+
+Headers = list[tuple[bytes, bytes]]
+_EVENT_STREAM: Final[Headers] = [
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-store"),
+    (b"x-accel-buffering", b"no"),  # nginx would hold events back
+]
+
+
+class Out(Protocol):
+    """Where an answer goes. Each may wait for a slow client; `OSError` where there is nobody any more."""
+
+    @property
+    def started(self) -> bool:
+        """Whether status and headers are committed."""
+
+    async def start(self, status: int, headers: Headers) -> None:
+        """Commit status and headers."""
+
+    async def write(self, data: bytes) -> None:
+        """Send some of the body."""
+
+    async def end(self, data: bytes = b"") -> None:
+        """Send the last of the body."""
+
+
+class EventStream:
+    """A streamed answer. Nothing is committed before the first write, or the first sign of life in a long silence."""
+
+    __slots__ = (
+        "_background",
+        "_ended",
+        "_headers",
+        "_last",
+        "_lock",
+        "_loop",
+        "_out",
+        "_silence_s",
+        "_timer",
+    )
+
+    def __init__(
+        self,
+        out: Out,
+        background: Background,
+        headers: Callable[[], Headers],
+        silence_s: float = KEEP_ALIVE_S,
+    ) -> None:
+        """`headers`: asked when they are committed, for those of ours that come on top."""
+        self._out = out
+        self._background = background
+        self._headers = headers
+        self._silence_s = silence_s
+        self._lock = asyncio.Lock()
+        self._ended = False
+        self._loop = asyncio.get_running_loop()
+        self._last = self._loop.time()
+        self._timer = self._loop.call_later(silence_s, self._look)
+
+    @property
+    def started(self) -> bool:
+        """Whether the client has seen anything."""
+        return self._out.started
+
+    async def write(self, data: bytes) -> None:
+        """Send whole events."""
+        async with self._lock:
+            await self._start()
+            self._last = self._loop.time()
+            await self._out.write(data)
+
+    async def end(self, data: bytes = b"") -> None:
+        """Send the last of them."""
+        self.stop()
+        async with self._lock:
+            await self._start()
+            await self._out.end(data)
+
+    async def fail(self, error: Exception) -> None:
+        """End a stream that has begun: an error event, and no `[DONE]`."""
+        await self.end(frame(envelope_of(error)))
+
+    def stop(self) -> None:
+        """No more signs of life."""
+        self._ended = True
+        self._timer.cancel()
+
+    async def _start(self) -> None:
+        if not self._out.started:
+            await self._out.start(200, _EVENT_STREAM + self._headers())
+
+    def _look(self) -> None:
+        """A timer for each stream, not for each event: it looks when the last event was, and comes again."""
+        left = self._last + self._silence_s - self._loop.time()
+        if left <= 0:
+            if (
+                not self._lock.locked()
+            ):  # else a write is waiting for a slow client, who is not in want of more
+                self._background.run(self._keep_alive())
+            left = self._silence_s
+        self._timer = self._loop.call_later(left, self._look)
+
+    async def _keep_alive(self) -> None:
+        async with self._lock:
+            if self._ended:
+                return
+            await self._start()
+            try:
+                await self._out.write(KEEP_ALIVE)
+            except OSError:
+                self.stop()  # the answer itself will find out

@@ -1,0 +1,60 @@
+"""The byte pump of a stream: what the provider sends becomes what the client gets, with the least work per piece.
+
+What has arrived together leaves together. The last events and the end of the body are one write.
+"""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Final
+
+from common.gateway.delivery import EventStream
+from common.model.errors import UpstreamBroken, UpstreamError
+from common.ports import UpstreamResponse
+from common.providers.openai_stream import ChatStream
+
+TAIL_S: Final = 0.25  # for the connection's sake: what may come behind the protocol's own end
+
+
+async def relay(
+    response: UpstreamResponse, answer: ChatStream, client: EventStream, on_first: Callable[[], None]
+) -> None:
+    """Pump until the end. `UpstreamError` where the answer is not whole; what was sound has been sent on by then.
+
+    `on_first` is called before the first events go out.
+    """
+    first = True
+    while data := await response.read():
+        events = answer.feed(data)
+        if first and events:
+            first = False
+            on_first()
+        if answer.done:
+            await client.end(events)
+            await _finish(response)
+            return
+        if events:
+            await client.write(events)
+        if answer.failure is not None:
+            raise answer.failure
+    await client.end(answer.close())
+
+
+async def _finish(response: UpstreamResponse) -> None:
+    """Read the end of the body, which follows the last event at once: a connection left before it is lost."""
+    with suppress(UpstreamError, TimeoutError):
+        async with asyncio.timeout(TAIL_S):
+            while await response.read():
+                pass
+
+
+async def read_whole(response: UpstreamResponse, max_bytes: int) -> bytes:
+    """The whole body, if it is not too long: `UpstreamBroken`."""
+    pieces: list[bytes] = []
+    size = 0
+    while piece := await response.read():
+        pieces.append(piece)
+        size += len(piece)
+        if size > max_bytes:
+            raise UpstreamBroken("The provider's answer is too long.")
+    return b"".join(pieces)

@@ -1,0 +1,1 @@
+"""The FastAPI side: how functions become an application, and requests become calls."""

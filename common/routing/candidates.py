@@ -1,0 +1,28 @@
+"""From the name that a client asks for to the candidates that may answer, best first. Pure."""
+
+from collections.abc import Mapping
+
+from common.model.errors import ModelNotFound, SluiceError, UpstreamError, UpstreamRejected
+from common.settings import ModelSettings, TargetSettings
+
+
+def candidates(models: Mapping[str, ModelSettings], name: str) -> tuple[TargetSettings, ...]:
+    """The targets of the model `name`, in order of preference. `ModelNotFound` where there is no such model."""
+    model = models.get(name)
+    if model is None:
+        raise ModelNotFound(
+            f"There is no model `{name[:100]}` here. GET /v1/models lists those there are.",
+            param="model",
+            code="model_not_found",
+        )
+    return model.targets
+
+
+def worth_another_candidate(error: SluiceError) -> bool:
+    """Whether a different provider may succeed where one failed so."""
+    if isinstance(error, UpstreamRejected):
+        return error.status in _ABOUT_THE_PROVIDER
+    return isinstance(error, UpstreamError)
+
+
+_ABOUT_THE_PROVIDER = frozenset({402, 404})  # our account there, its list of models: not the request

@@ -1,0 +1,1 @@
+"""One module for each endpoint: its routes, and what it needs."""
