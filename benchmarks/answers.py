@@ -1,0 +1,70 @@
+"""What the mock upstream answers, byte for byte; the client knows from here what a complete answer is."""
+
+import json
+from typing import Any, Final
+
+EVENTS: Final = 50  # of one stream: the role, the words, the end; a usage chunk and [DONE] follow
+MODEL: Final = "bench"
+
+_USAGE: Final = {"prompt_tokens": 24, "completion_tokens": EVENTS, "total_tokens": 24 + EVENTS}
+_TEXT: Final = "The quick brown fox jumps over the lazy dog. " * 16
+
+
+def _response(status: str, media_type: str, length: str) -> bytes:
+    return f"HTTP/1.1 {status}\r\ncontent-type: {media_type}\r\n{length}\r\n\r\n".encode()
+
+
+def _whole(status: str, document: dict[str, Any]) -> bytes:
+    body = json.dumps(document).encode()
+    return _response(status, "application/json", f"content-length: {len(body)}") + body
+
+
+def _completion() -> dict[str, Any]:
+    message = {"role": "assistant", "content": _TEXT}
+    return {
+        "id": "chatcmpl-bench",
+        "object": "chat.completion",
+        "created": 1_700_000_000,
+        "model": MODEL,
+        "choices": [{"index": 0, "message": message, "finish_reason": "stop", "logprobs": None}],
+        "usage": _USAGE,
+        "system_fingerprint": "fp_bench",
+    }
+
+
+def _event(choices: list[dict[str, Any]], **more: Any) -> bytes:
+    chunk = {
+        "id": "chatcmpl-bench",
+        "object": "chat.completion.chunk",
+        "created": 1_700_000_000,
+        "model": MODEL,
+        "choices": choices,
+    }
+    return b"data: " + json.dumps(chunk | more).encode() + b"\n\n"
+
+
+def _delta(delta: dict[str, str], finish_reason: str | None = None) -> bytes:
+    return _event([{"index": 0, "delta": delta, "finish_reason": finish_reason}])
+
+
+def _stream() -> bytes:
+    words = [_delta({"content": f"word{number} "}) for number in range(EVENTS - 2)]
+    events = [_delta({"role": "assistant", "content": ""}), *words, _delta({}, "stop")]
+    frames = [*events, _event([], usage=_USAGE), b"data: [DONE]\n\n", b""]
+    body = b"".join(b"%x\r\n%s\r\n" % (len(frame), frame) for frame in frames)
+    return _response("200 OK", "text/event-stream", "transfer-encoding: chunked") + body
+
+
+COMPLETION: Final = _whole("200 OK", _completion())
+STREAM: Final = _stream()
+NOT_FOUND: Final = _whole("404 Not Found", {"error": {"message": "The mock knows chat completions only."}})
+
+
+def is_completion(body: bytes) -> bool:
+    """Whether a client received the whole answer to a plain request."""
+    return b'"choices"' in body and body.rstrip().endswith(b"}")
+
+
+def is_stream(body: bytes) -> bool:
+    """Whether a client received every event up to the end; the usage chunk may be kept from it."""
+    return body.count(b"data: ") > EVENTS and body.rstrip().endswith(b"data: [DONE]")

@@ -1,0 +1,34 @@
+"""What the figures are held against."""
+
+from dataclasses import dataclass
+from typing import Final
+
+IMPORT: Final = "import, ms (floor: fastapi)"
+ADDED_P50: Final = "p50 added to the upstream's, ms"
+
+
+@dataclass(frozen=True, slots=True)
+class Goal:
+    """An upper bound, on the ratio or on the value itself."""
+
+    limit: float
+    of_ratio: bool = True
+
+    def met(self, value: float | None, ratio: float | None) -> bool | None:
+        """Whether the figure keeps within it; None where it was not measured."""
+        figure = ratio if self.of_ratio else value
+        return None if figure is None else figure <= self.limit
+
+    def __str__(self) -> str:
+        """As the tables show it."""
+        return f"≤ {self.limit:g}{' x' if self.of_ratio else ''}"
+
+
+# By section and metric.
+GOALS: Final = {
+    ("requests-64", "CPU µs per request"): Goal(6.0),
+    ("streams-32", "CPU µs per stream"): Goal(1.0),
+    ("requests-1", ADDED_P50): Goal(0.5, of_ratio=False),  # 1.0 where every commit is synced to the disk
+    (IMPORT, "functions.chat_completions"): Goal(1.3),
+    (IMPORT, "functions.health"): Goal(1.1),
+}
