@@ -15,7 +15,7 @@ class DirectRoute(APIRoute):
 
     Its path has no parameters, its endpoint takes the `Request` alone and returns a `Response`. FastAPI's way to such
     an endpoint (seven middlewares, a match against each route, the resolving of no dependencies) costs more than all
-    the rest of a short request; the measurement is in docs/adr/0004-direct-routes.md.
+    the rest of a short request; the measurement is in docs/adr/0002-direct-routes.md.
     """
 
 

@@ -1,0 +1,1 @@
+"""Composition roots: each wires ports to adapters for one platform, and serves functions there."""

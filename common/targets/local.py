@@ -1,0 +1,68 @@
+"""One machine: SQLite, pooled connections, and the embedded model.
+
+What is opened here is closed in reverse: last of all the database, when nothing can write to it any more.
+"""
+
+import random
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from common.access.authenticate import Authenticator
+from common.adapters.background import TaskBackground
+from common.adapters.clock import SystemClock
+from common.adapters.sql.keys import SqlKeyStore
+from common.adapters.sql.meter import SqlMeter
+from common.adapters.sql.sqlite import open_sqlite
+from common.adapters.upstream.embedded import EmbeddedModel
+from common.adapters.upstream.pooled import PooledUpstream
+from common.gateway.gateway import Gateway, Route
+from common.ports import KeyStore
+from common.providers.openai import provider_of
+from common.settings import ProviderKind, Settings
+
+DATABASE: Final = "sluice.db"
+
+
+@asynccontextmanager
+async def open_keys(data: Path) -> AsyncIterator[KeyStore]:
+    """The keys alone, for commands. `StorageUnavailable` tells what is wrong with the folder `data`."""
+    async with open_sqlite(data / DATABASE) as database:
+        yield SqlKeyStore(database)
+
+
+@dataclass(frozen=True, slots=True)
+class LocalGateway:
+    """A gateway, and what its server needs besides."""
+
+    gateway: Gateway
+    keys: KeyStore
+    background: TaskBackground
+
+
+@asynccontextmanager
+async def open_local(settings: Settings, data: Path) -> AsyncIterator[LocalGateway]:
+    """Everything, on the database in the folder `data`. Leaving does not wait for background work: drain it first."""
+    clock = SystemClock()
+    async with AsyncExitStack() as stack:
+        database = await stack.enter_async_context(open_sqlite(data / DATABASE))
+        pooled = PooledUpstream()
+        stack.push_async_callback(pooled.close)
+        embedded = EmbeddedModel(pooled, random.SystemRandom())
+        stack.push_async_callback(embedded.close)
+        keys = SqlKeyStore(database)
+        routes = {
+            name: Route(provider_of(each), embedded if each.kind is ProviderKind.EMBEDDED else pooled)
+            for name, each in settings.providers.items()
+        }
+        gateway = Gateway(
+            settings=settings,
+            authenticator=Authenticator(keys, clock),
+            meter=SqlMeter(database),
+            routes=routes,
+            clock=clock,
+            rng=random.Random(),  # noqa: S311 - ids are unique, not secret
+        )
+        yield LocalGateway(gateway, keys, TaskBackground())

@@ -1,0 +1,97 @@
+"""A gateway whose stores are dictionaries, and its application: real in everything but the storage.
+
+    world = await memory_gateway(SETTINGS, upstream, {"PROVIDER_KEY": "secret"})
+    app = world.app()  # all functions; or world.app(["health"])
+    headers = {"authorization": f"Bearer {world.key}"}
+    [record] = world.meter.settled
+
+Imports nothing that is absent on Workers: the proofs under Pyodide use it too.
+"""
+
+import pkgutil
+import random
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from types import MappingProxyType
+from typing import Final
+
+from starlette.types import ASGIApp
+
+import functions
+from common.access.api_key import RANDOM_BYTES, hash_key, new_key
+from common.access.authenticate import Authenticator
+from common.adapters.clock import SystemClock
+from common.adapters.memory import MemoryKeyStore, MemoryMeter
+from common.gateway.gateway import Gateway, Route
+from common.http.app import create_app
+from common.http.function import Function
+from common.model.admission import Hold
+from common.model.ids import KeyId, UserId
+from common.model.principal import DEFAULT_PERMISSIONS, KeyRecord
+from common.model.usage import UsageRecord
+from common.ports import Clock, Upstream
+from common.providers.openai import provider_of
+from common.settings import parse_settings
+
+NO_VARIABLES: Final[Mapping[str, str]] = MappingProxyType({})
+UNKNOWN_KEY: Final = new_key(b"\xff" * RANDOM_BYTES)  # well-formed, and nobody's
+
+
+class Ledger(MemoryMeter):
+    """A meter that also shows every settlement in its order: one that comes twice would stand there twice."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.settled: list[UsageRecord] = []
+
+    async def settle(self, hold: Hold, record: UsageRecord) -> None:
+        """See `Meter.settle`."""
+        self.settled.append(record)
+        await super().settle(hold, record)
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryGateway:
+    """A gateway, its stores, and a key that may do everything."""
+
+    gateway: Gateway
+    keys: MemoryKeyStore
+    meter: Ledger
+    key: str
+
+    def app(self, names: Iterable[str] | None = None) -> ASGIApp:
+        """The application of all functions, or of those named. Who calls it sets `scope["sluice"]`."""
+        return create_app(self.gateway, load_functions(names))
+
+
+async def memory_gateway(
+    settings_toml: str,
+    upstream: Upstream,
+    variables: Mapping[str, str] = NO_VARIABLES,
+    *,
+    clock: Clock | None = None,
+    permissions: frozenset[str] = DEFAULT_PERMISSIONS,
+) -> MemoryGateway:
+    """A gateway by `settings_toml` (the text of a sluice.toml) that reaches all its providers through `upstream`."""
+    settings = parse_settings(settings_toml, variables)
+    keys, meter, clock = MemoryKeyStore(), Ledger(), clock or SystemClock()
+    key = new_key(bytes(range(RANDOM_BYTES)))
+    record = KeyRecord(KeyId("key_test"), hash_key(key), UserId("alice"), "test", permissions, clock.now_ms())
+    await keys.create(record)
+    gateway = Gateway(
+        settings=settings,
+        authenticator=Authenticator(keys, clock),
+        meter=meter,
+        routes={name: Route(provider_of(each), upstream) for name, each in settings.providers.items()},
+        clock=clock,
+        rng=random.Random(1),
+    )
+    return MemoryGateway(gateway, keys, meter, key)
+
+
+def load_functions(names: Iterable[str] | None = None) -> list[Function]:
+    """All functions there are, or those named, by their modules' names."""
+    if names is None:
+        names = [module.name for module in pkgutil.iter_modules(functions.__path__)]
+    return [import_module(f"functions.{name}").function for name in names]

@@ -1,0 +1,124 @@
+"""`EventStream`: when a streamed answer begins, how it stays alive, and how it ends."""
+
+import asyncio
+
+import pytest
+
+from common.adapters.background import TaskBackground
+from common.gateway.delivery import EventStream, Headers
+from common.model.errors import UpstreamBroken
+from common.wire.sse import KEEP_ALIVE
+
+NEVER_S = 3600.0
+
+
+class Recorder:
+    """An `Out` that keeps what it is given; `hold` makes the client slow, `broken` makes it gone."""
+
+    def __init__(self) -> None:
+        self.started = False
+        self.ended = False
+        self.headers: Headers = []
+        self.written: list[bytes] = []
+        self.open = asyncio.Event()
+        self.open.set()
+        self.broken = False
+        self.changed = asyncio.Event()
+
+    async def start(self, status: int, headers: Headers) -> None:
+        """See `Out`."""
+        self.started = True
+        self.headers = headers
+
+    async def write(self, data: bytes) -> None:
+        """See `Out`."""
+        await self.open.wait()
+        if self.broken:
+            raise ConnectionResetError
+        self.written.append(data)
+        self.changed.set()
+
+    async def end(self, data: bytes = b"") -> None:
+        """See `Out`."""
+        self.written.append(data)
+        self.ended = True
+
+
+def stream(out: Recorder, background: TaskBackground, silence_s: float = NEVER_S) -> EventStream:
+    """A stream to `out`."""
+    return EventStream(out, background, lambda: [(b"x-own", b"1")], silence_s)
+
+
+async def test_nothing_is_committed_before_the_first_write() -> None:
+    """Until there is something to say, a failure can still be a status."""
+    out = Recorder()
+    client = stream(out, TaskBackground())
+    assert out.headers == []
+    await client.write(b"data: 1\n\n")
+    assert client.started
+    assert dict(out.headers)[b"content-type"].startswith(b"text/event-stream")
+    assert dict(out.headers)[b"x-own"] == b"1"
+    client.stop()
+
+
+async def test_keep_alive_breaks_a_silence() -> None:
+    """A comment goes out after each silence, commits the headers if nothing has, and stops with the stream."""
+    out, background = Recorder(), TaskBackground()
+    client = stream(out, background, silence_s=0.001)
+    for _ in range(2):
+        await out.changed.wait()
+        out.changed.clear()
+    assert out.started
+    assert set(out.written) == {KEEP_ALIVE}
+    await client.end(b"data: [DONE]\n\n")
+    count = len(out.written)
+    await asyncio.sleep(0.01)
+    await background.drain(1)
+    assert len(out.written) == count
+    assert out.ended
+
+
+async def test_keep_alive_waits_for_no_slow_client() -> None:
+    """While a write waits for the client, no comments pile up behind it."""
+    out, background = Recorder(), TaskBackground()
+    client = stream(out, background, silence_s=0.001)
+    out.open.clear()
+    writing = asyncio.create_task(client.write(b"data: 1\n\n"))
+    await asyncio.sleep(0.02)
+    assert await background.drain(0) == 0
+    out.open.set()
+    await writing
+    await client.end()
+    assert out.written[0] == b"data: 1\n\n"
+
+
+async def test_keep_alive_to_nobody() -> None:
+    """A client that has gone does not make the sign of life a failure of its own."""
+    out, background = Recorder(), TaskBackground()
+    out.broken = True
+    client = stream(out, background, silence_s=0.001)
+    await asyncio.sleep(0.01)
+    assert await background.drain(1) == 0
+    assert out.written == []
+    client.stop()
+
+
+async def test_failure_is_an_event() -> None:
+    """A stream that has begun ends with the error's envelope, and without `[DONE]`."""
+    out = Recorder()
+    client = stream(out, TaskBackground())
+    await client.write(b"data: 1\n\n")
+    await client.fail(UpstreamBroken("It broke."))
+    assert out.ended
+    assert out.written[-1] == (
+        b'data: {"error":{"message":"It broke.","type":"server_error","param":null,"code":"provider_error"}}\n\n'
+    )
+
+
+@pytest.mark.parametrize("last", [b"", b"data: 2\n\n"], ids=["nothing more", "with the last events"])
+async def test_end(last: bytes) -> None:
+    """The last events and the end are one write."""
+    out = Recorder()
+    client = stream(out, TaskBackground())
+    await client.end(last)
+    assert (out.written, out.ended, out.started) == ([last], True, True)
