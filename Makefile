@@ -21,8 +21,9 @@ USABLE = $(if $(filter missing:,$(FOUND)),$(error $(FOUND)),$(FOUND))
 .PHONY: run test install fmt check bench soak lock help no-venv
 .DEFAULT_GOAL := help
 
+# `set -m`: on a terminal, Ctrl-C reaches Sluice alone, which ends in order; make itself would die of it
 run: .venv/.local ## Serve on port 8787 with SQLite and the embedded model (make run PORT=9000); reads .env.
-	@set -a; [ ! -f .env ] || . ./.env; set +a; exec $(BIN)/sluice serve --port $(PORT)
+	@set -a; [ ! -f .env ] || . ./.env; set +a; [ ! -t 0 ] || set -m; $(BIN)/sluice serve --port $(PORT)
 
 test: check tests/edge/.prepared ## Check, then run all tests; leaves coverage.xml.
 	@rm -f .coverage coverage.xml
