@@ -14,7 +14,7 @@ import { open } from "./origin.mjs";
 import { Provider } from "./provider.mjs";
 
 const HERE = import.meta.dirname;
-const BUNDLE = ["common", "functions", "tests/edge/inside"];
+const BUNDLE = ["common", "functions", "tests/edge/inside", "tests/support"];
 
 /** Everything that the interpreter draws, C and Rust included, comes through here. */
 function countRandomness() {

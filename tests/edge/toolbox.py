@@ -19,7 +19,9 @@ def prepare() -> None:
         _run(["sh", "setup.sh"], timeout_s=600, env={"PYTHON": sys.executable})
 
 
-def run_node(script: str, *args: str, timeout_s: float = 120, stdin: str = "", home: Path | None = None) -> str:
+def run_node(
+    script: str, *args: str, timeout_s: float = 120, stdin: str = "", home: Path | None = None
+) -> str:
     """What a script of this folder prints. `home`: where it may keep its own files, if it wants to."""
     env = {"CI": "1", "WRANGLER_SEND_METRICS": "false"}
     if home is not None:

@@ -9,7 +9,9 @@ from common.adapters.background import TaskBackground
 from common.gateway.context import Gone, RequestContext
 
 Message = MutableMapping[str, Any]
-App = Callable[[Message, Callable[[], Awaitable[Message]], Callable[[Message], Awaitable[None]]], Awaitable[None]]
+App = Callable[
+    [Message, Callable[[], Awaitable[Message]], Callable[[Message], Awaitable[None]]], Awaitable[None]
+]
 
 _PATIENCE_S = 10
 
@@ -17,12 +19,13 @@ _PATIENCE_S = 10
 class Exchange:
     """What has been sent to the client so far; the client may leave."""
 
-    def __init__(self, method: str, path: str, body: object, authorization: str) -> None:
-        """`body`: the JSON to send."""
+    def __init__(self, method: str, path: str, body: object, authorization: str | None) -> None:
+        """`body`: the JSON to send; None: nothing."""
         self.status = 0
         self.headers: dict[str, str] = {}
         self.body = bytearray()
         self.ended = False
+        self.notes: list[str] = []  # the script's own
         self.background = TaskBackground()
         self.gone = Gone()
         self._scope = _scope(method, path, authorization)
@@ -67,7 +70,10 @@ class Exchange:
         self._moved.set()
 
 
-def _scope(method: str, path: str, authorization: str) -> Message:
+def _scope(method: str, path: str, authorization: str | None) -> Message:
+    headers = [(b"host", b"gateway.example.com"), (b"content-type", b"application/json")]
+    if authorization is not None:
+        headers.append((b"authorization", authorization.encode()))
     return {
         "type": "http",
         "asgi": {"version": "3.0", "spec_version": "2.3"},
@@ -78,11 +84,7 @@ def _scope(method: str, path: str, authorization: str) -> Message:
         "raw_path": path.encode(),
         "root_path": "",
         "query_string": b"",
-        "headers": [
-            (b"host", b"gateway.example.com"),
-            (b"content-type", b"application/json"),
-            (b"authorization", authorization.encode()),
-        ],
+        "headers": headers,
         "client": ("192.0.2.1", 0),
         "server": ("gateway.example.com", 443),
     }

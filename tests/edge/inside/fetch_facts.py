@@ -16,7 +16,9 @@ _HEADERS = (("authorization", "Bearer k"), ("x-twice", "1"), ("x-twice", "2"))
 async def gather() -> dict[str, object]:
     """One entry for each way an exchange can go."""
     url, deserted = stage.origin.url, stage.origin.deserted
-    impatient = {path: await _outcome(_request(url + path, timeouts=_HASTE)) for path in ("/silent", "/stalled")}
+    impatient = {
+        path: await _outcome(_request(url + path, timeouts=_HASTE)) for path in ("/silent", "/stalled")
+    }
     patient = {
         path: await _outcome(_request(url + path))
         for path in ("/pieces", "/gzip", "/moved", "/empty", "/cut", "/hang-up")

@@ -68,7 +68,9 @@ class ImportWatch:
             for owner, name in _DRAWING:
                 stack.enter_context(_replaced(owner, name, self._drawing(getattr(owner, name))))
             for owner, name in _FORBIDDEN:
-                stack.enter_context(_replaced(owner, name, self._recording(getattr(owner, name), owner, name)))
+                stack.enter_context(
+                    _replaced(owner, name, self._recording(getattr(owner, name), owner, name))
+                )
             for loader in (SourceFileLoader, ExtensionFileLoader):
                 stack.enter_context(_replaced(loader, "exec_module", self._executing(loader.exec_module)))
                 stack.enter_context(_replaced(loader, "create_module", self._creating(loader.create_module)))
@@ -98,7 +100,7 @@ class ImportWatch:
 
         return draw
 
-    def _recording(self, original: Function, owner: Any, name: str) -> Function:  # noqa: ANN401
+    def _recording(self, original: Function, owner: Any, name: str) -> Function:
         def call(*args: object, **kwargs: object) -> object:
             what = f"{owner.__name__}.{name}"
             self.events.append(Event(what, 1, self._importing[-1], _trail(), excused=False))
@@ -132,7 +134,7 @@ class ImportWatch:
 
 
 @contextmanager
-def _replaced(owner: Any, name: str, replacement: Function) -> Iterator[None]:  # noqa: ANN401 - class or module
+def _replaced(owner: Any, name: str, replacement: Function) -> Iterator[None]:
     own, original = name in vars(owner), getattr(owner, name)
     setattr(owner, name, replacement)
     try:
@@ -146,7 +148,7 @@ def _replaced(owner: Any, name: str, replacement: Function) -> Iterator[None]:  
 
 def _trail() -> list[str]:
     """The lines that led here, from the caller outwards to the one that turned the watch on."""
-    frame: FrameType | None = sys._getframe(2)  # noqa: SLF001 - nothing else walks frames
+    frame: FrameType | None = sys._getframe(2)
     lines: list[str] = []
     while frame is not None and frame.f_code.co_name != "watched":
         code = frame.f_code

@@ -5,6 +5,7 @@ import json
 import pkgutil
 import site
 import sys
+from typing import Final
 
 import stage  # type: ignore[import-not-found] # given by harness.mjs
 
@@ -12,15 +13,19 @@ from tests.edge.inside import workerd
 from tests.edge.inside.import_watch import ImportWatch
 from tests.edge.inside.workerd import allow_entropy, import_patch_manager
 
+# what the entry of a Worker imports besides its function
+AROUND: Final = ("common.http.app", "common.adapters.cloudflare.fetch")
+
 
 async def main() -> str:
     """The report."""
     _register_excuses()
     report: dict[str, object] = {"imports": _imports(), "careless": watched("tests.edge.inside.careless")}
     # after the watched imports, or they would be done already
-    from tests.edge.inside import fetch_facts  # noqa: PLC0415
+    from tests.edge.inside import chat_facts, fetch_facts
 
     report["fetch"] = await fetch_facts.gather()
+    report["chat"] = await chat_facts.gather()
     report["rejections"] = stage.rejections().to_py()
     return json.dumps(report)
 
@@ -36,7 +41,7 @@ def watched(*names: str) -> list[dict[str, object]]:
 
 def _imports() -> dict[str, object]:
     names = [f"functions.{module.name}" for module in pkgutil.iter_modules(["/worker/functions"])]
-    return {"modules": names, "events": watched(*names)}
+    return {"modules": names, "events": watched(*names, *AROUND)}
 
 
 def _register_excuses() -> None:
