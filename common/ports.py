@@ -10,9 +10,9 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from common.model.admission import Ask, Hold
+from common.model.admission import Admission, Ask
 from common.model.ids import KeyId, RequestId, UserId
-from common.model.principal import KeyRecord
+from common.model.principal import KeyRecord, UserRecord
 from common.model.usage import UsageRecord
 
 
@@ -43,13 +43,35 @@ class KeyStore(Protocol):
 
 
 class Meter(Protocol):
-    """The one door to an upstream: nothing is sent without a hold, no hold ends without being settled."""
+    """The one door to an upstream: nothing is sent without a hold, no hold ends without being settled.
 
-    async def admit(self, ask: Ask) -> Hold:
-        """Take what the request may use at most, atomically."""
+    `metering/` has the decisions and their proofs.
+    """
 
-    async def settle(self, hold: Hold, record: UsageRecord) -> None:
-        """Book what the request did use. Keyed by the request id: twice counts once, the first record stays."""
+    async def admit(self, ask: Ask) -> Admission:
+        """Take what the request may use at most, atomically, from its key's limits and its user's; `LimitError`."""
+
+    async def extend(self, admission: Admission, more_nanousd: int) -> Admission:
+        """Hold more, for one more attempt while an earlier one may be billed. `LimitError`: nothing has changed."""
+
+    async def settle(self, admission: Admission, record: UsageRecord) -> None:
+        """Book what the request did use. Keyed by the request id: twice counts once, the first record stays.
+
+        A record that was abandoned (its hold had expired) is replaced, once.
+        """
+
+
+class UserStore(Protocol):
+    """Users who have limits of their own. A user without a record has none."""
+
+    async def find(self, user: UserId) -> UserRecord | None:
+        """The user's record."""
+
+    async def put(self, record: UserRecord) -> None:
+        """Store a user's record, in place of the one there was."""
+
+    async def list(self) -> Sequence[UserRecord]:
+        """All of them, by id."""
 
 
 class UsageStore(Protocol):

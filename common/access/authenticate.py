@@ -5,12 +5,15 @@ instance that has seen it. Keys that were not found are not remembered: a new ke
 """
 
 from collections import OrderedDict
+from collections.abc import Mapping
 from typing import Final
 
 from common.access.api_key import hash_key, is_well_formed
+from common.access.plans import principal_of
 from common.model.errors import AuthenticationFailed, PermissionDenied
 from common.model.principal import Permission, Principal
-from common.ports import Clock, KeyStore
+from common.ports import Clock, KeyStore, UserStore
+from common.settings import PlanSettings
 
 CACHE_S: Final = 60.0
 CACHE_ENTRIES: Final = 4096
@@ -20,8 +23,12 @@ _BEARER: Final = "bearer "
 class Authenticator:
     """Knows keys by asking a `KeyStore`, and for a minute by heart."""
 
-    def __init__(self, keys: KeyStore, clock: Clock) -> None:
+    def __init__(
+        self, keys: KeyStore, users: UserStore, plans: Mapping[str, PlanSettings], clock: Clock
+    ) -> None:
         self._keys = keys
+        self._users = users
+        self._plans = plans
         self._clock = clock
         self._cache: OrderedDict[bytes, tuple[float, Principal]] = OrderedDict()
 
@@ -38,7 +45,15 @@ class Authenticator:
         if record is None:
             self._cache.pop(key_hash, None)
             raise _refused("No such API key. It may have been deleted.")
-        principal = Principal(key_id=record.id, user=record.user, permissions=record.permissions)
+        user = await self._users.find(record.user)
+        try:
+            principal = principal_of(record, user, self._plans)
+        except KeyError as plan:
+            raise PermissionDenied(
+                f"This API key or its user has the plan {plan}, which is not configured. "
+                "This is for the gateway's operator to mend.",
+                code="unknown_plan",
+            ) from None
         self._remember(key_hash, now + CACHE_S, principal)
         return principal
 

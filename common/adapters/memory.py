@@ -1,10 +1,13 @@
 """Stores in plain dictionaries: the oracle that every other adapter is tested against, and the tests' own double."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
-from common.model.admission import Ask, Hold
+from common.metering.apply import apply
+from common.metering.rows import Change, Outcome, Records
+from common.metering.standing import EMPTY, Standing
 from common.model.ids import KeyId, RequestId, UserId
-from common.model.principal import KeyRecord
+from common.model.principal import KeyRecord, UserRecord
 from common.model.usage import UsageRecord
 
 
@@ -34,20 +37,60 @@ class MemoryKeyStore:
         return self._by_id.pop(key_id, None) is not None
 
 
-class MemoryMeter:
-    """A `Meter` and the `UsageStore` of what it settled."""
+class MemoryUserStore:
+    """A `UserStore`."""
 
     def __init__(self) -> None:
-        self._records: dict[RequestId, UsageRecord] = {}
+        self._by_id: dict[UserId, UserRecord] = {}
 
-    async def admit(self, ask: Ask) -> Hold:
-        """See `Meter.admit`."""
-        return Hold(ask)
+    async def find(self, user: UserId) -> UserRecord | None:
+        """See `UserStore.find`."""
+        return self._by_id.get(user)
 
-    async def settle(self, hold: Hold, record: UsageRecord) -> None:
-        """See `Meter.settle`."""
-        self._records.setdefault(hold.ask.request_id, record)
+    async def put(self, record: UserRecord) -> None:
+        """See `UserStore.put`."""
+        self._by_id[record.id] = record
+
+    async def list(self) -> Sequence[UserRecord]:
+        """See `UserStore.list`."""
+        return sorted(self._by_id.values(), key=lambda record: record.id)
+
+
+class MemoryRows:
+    """The meter's `Rows`, and the `UsageStore` of the records beside them."""
+
+    def __init__(self) -> None:
+        self.standings: dict[str, Standing] = {}
+        self.records: dict[RequestId, UsageRecord] = {}
+
+    async def read(self, rows: Sequence[str]) -> Sequence[Standing]:
+        """See `Rows.read`."""
+        return [self.standings.get(row, EMPTY) for row in rows]
+
+    async def apply(self, changes: Sequence[Change], records: Records) -> Outcome:
+        """See `Rows.apply`."""
+        before = await self.read([change.row for change in changes])
+        after = [apply(standing, change.plan) for standing, change in zip(before, changes, strict=True)]
+        done = [standing for standing in after if standing is not None]
+        if len(done) < len(changes) or (records.corrects and not self._is_abandoned(records.settled)):
+            return Outcome(applied=False, standings=before)
+        self.standings |= {change.row: standing for change, standing in zip(changes, done, strict=True)}
+        if records.settled is not None:
+            self._settle(records.settled)
+        for record in records.abandoned:
+            known = self.records.setdefault(record.request_id, record)
+            if not known.key_id:
+                self.records[record.request_id] = replace(known, key_id=record.key_id)
+        return Outcome(applied=True, standings=done)
 
     async def find(self, request_id: RequestId) -> UsageRecord | None:
         """See `UsageStore.find`."""
-        return self._records.get(request_id)
+        return self.records.get(request_id)
+
+    def _settle(self, record: UsageRecord) -> None:
+        if record.request_id not in self.records or self._is_abandoned(record):
+            self.records[record.request_id] = record
+
+    def _is_abandoned(self, record: UsageRecord | None) -> bool:
+        known = self.records.get(record.request_id) if record is not None else None
+        return known is not None and known.abandoned

@@ -1,16 +1,37 @@
 """What happens to one admitted request, kept as it happens, and the promise that it is settled."""
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
 
-from common.model.admission import Hold
-from common.model.errors import CallerError, ClientLeft, UpstreamError, UpstreamRejected
-from common.model.usage import Outcome, Usage, UsageRecord
+from common.gateway.quote import Offer, Quote
+from common.metering.price import cost
+from common.metering.usage_check import Checked, check_usage
+from common.model.admission import Admission
+from common.model.errors import CallerError, ClientLeft, SluiceError, UpstreamError, UpstreamRejected
+from common.model.usage import Outcome, Tokens, UsageRecord
 from common.ports import Background, Clock, Meter
 
-BYTES_PER_TOKEN = 4  # of text, where there is no better figure
+
+@dataclass(slots=True)
+class Attempt:
+    """One candidate that was asked, and what came back."""
+
+    offer: Offer
+    cancel_stops_billing: bool  # closing the connection ends what the provider charges
+    sent: bool = True  # the provider may have begun to work on it
+    usage: Mapping[str, object] | None = None  # as the provider said it
+    provider_cost_nanousd: int | None = None
+    content_bytes: int = 0
+    content_events: int = 0
+    whole: bool = False  # the answer came to its end
+
+    def failed(self, error: SluiceError) -> None:
+        """It ended with `error`."""
+        if isinstance(error, UpstreamError) and not error.may_be_billed and not self.content_events:
+            self.sent = False
 
 
 @dataclass(slots=True)
@@ -19,51 +40,78 @@ class Account:
 
     model: str
     streamed: bool
-    request_bytes: int
+    quote: Quote
     started: float  # by the monotonic clock
-    attempts: int = 0
-    provider: str = ""
-    upstream_model: str = ""
-    usage: Usage | None = None  # as the provider said it
-    output_bytes: int = 0
+    attempts: list[Attempt] = field(default_factory=list)
     first_byte: float | None = None
-    outcome: Outcome = field(default=Outcome.OK)
+    outcome: Outcome = Outcome.OK
 
-    def attempt(self, provider: str, upstream_model: str) -> None:
+    def attempt(self, offer: Offer, *, cancel_stops_billing: bool) -> Attempt:
         """A candidate is about to be asked."""
-        self.attempts += 1
-        self.provider = provider
-        self.upstream_model = upstream_model
+        self.attempts.append(Attempt(offer, cancel_stops_billing))
+        return self.attempts[-1]
 
-    def record(self, hold: Hold, now: float) -> UsageRecord:
+    def record(self, admission: Admission, now: float) -> UsageRecord:
         """The usage record, `now` by the monotonic clock."""
-        ask = hold.ask
+        ask = admission.ask
+        last = self.attempts[-1] if self.attempts else None
+        billed = [(attempt, self._checked(attempt)) for attempt in self.attempts if attempt.sent]
+        tokens = _sum([checked.tokens for _, checked in billed])
         return UsageRecord(
             request_id=ask.request_id,
             key_id=ask.principal.key_id,
             user=ask.principal.user,
             model=self.model,
-            provider=self.provider,
-            upstream_model=self.upstream_model,
+            provider=last.offer.target.provider if last else "",
+            upstream_model=last.offer.target.model if last else "",
             outcome=self.outcome,
             streamed=self.streamed,
-            attempts=self.attempts,
-            usage=self.usage or self._estimate(),
-            estimated=self.usage is None,
+            attempts=len(self.attempts),
+            tokens=tokens,
+            estimated=any(checked.estimated for _, checked in billed),
+            cost_nanousd=sum(_cost(attempt, checked) for attempt, checked in billed),
+            provider_cost_nanousd=last.provider_cost_nanousd if last else None,
+            held_nanousd=admission.held_nanousd,
+            held_tokens=ask.tokens,
+            sub_window=admission.sub_window,
+            abandoned=False,
             started_ms=ask.now_ms,
             first_byte_ms=None if self.first_byte is None else round((self.first_byte - self.started) * 1000),
             total_ms=round((now - self.started) * 1000),
         )
 
-    def _estimate(self) -> Usage:
-        """What it may have used. Nothing, where no provider has given anything."""
-        if not self.output_bytes:
-            return Usage(0, 0, 0)
-        return Usage(
-            input_tokens=-(-self.request_bytes // BYTES_PER_TOKEN),
-            cache_read_tokens=0,
-            output_tokens=-(-self.output_bytes // BYTES_PER_TOKEN),
-        )
+    def _checked(self, attempt: Attempt) -> Checked:
+        evidence = attempt.offer.evidence(self.quote, attempt.content_bytes, attempt.content_events)
+        return check_usage(attempt.usage, evidence)
+
+
+def _cost(attempt: Attempt, checked: Checked) -> int:
+    """What an attempt is booked with. One that broke off may go on at the provider, and cost all that was held."""
+    prices = attempt.offer.target.prices
+    if prices is None:
+        return 0
+    used = cost(prices, checked.tokens)
+    if checked.estimated and not (attempt.whole or attempt.cancel_stops_billing):
+        return max(used, attempt.offer.cost_nanousd or 0)
+    return used
+
+
+def _sum(each: list[Tokens]) -> Tokens:
+    match each:
+        case []:
+            return Tokens()
+        case [one]:
+            return one
+        case _:
+            return Tokens(
+                input=sum(tokens.input for tokens in each),
+                cache_read=sum(tokens.cache_read for tokens in each),
+                cache_write=sum(tokens.cache_write for tokens in each),
+                output=sum(tokens.output for tokens in each),
+                reasoning=sum(tokens.reasoning for tokens in each),
+                image=sum(tokens.image for tokens in each),
+                audio=sum(tokens.audio for tokens in each),
+            )
 
 
 def outcome_of(error: BaseException) -> Outcome:
@@ -86,16 +134,16 @@ class Settling:
     It awaits nothing itself: an exit that awaits can be struck by a second cancellation, and would then not settle.
     """
 
-    __slots__ = ("_account", "_background", "_clock", "_hold", "_meter")
+    __slots__ = ("_account", "_background", "_clock", "_meter", "admission")
 
     def __init__(
-        self, hold: Hold, account: Account, meter: Meter, clock: Clock, background: Background
+        self, admission: Admission, account: Account, meter: Meter, clock: Clock, background: Background
     ) -> None:
-        self._hold = hold
+        self.admission = admission
         self._account = account
+        self._background = background
         self._meter = meter
         self._clock = clock
-        self._background = background
 
     def __enter__(self) -> Self:
         return self
@@ -105,5 +153,5 @@ class Settling:
     ) -> None:
         if error is not None:
             self._account.outcome = outcome_of(error)
-        record = self._account.record(self._hold, self._clock.monotonic())
-        self._background.run(self._meter.settle(self._hold, record))
+        record = self._account.record(self.admission, self._clock.monotonic())
+        self._background.run(self._meter.settle(self.admission, record))

@@ -2,9 +2,9 @@
 
 1. Edge     `http/bodies.py` and `wire/openai/chat.py` have bounded, parsed and validated the request.
 2. Access   `access/authenticate.py` has made its key a `Principal`, before the body was read.
-3. Route    the model's name becomes candidates, in order of preference.
+3. Route    the model's name becomes candidates, in order of preference; `quote.py` bounds what they may cost.
 4. Cache    (comes with the cache)
-5. Admit    the meter takes what the request may use at most. Nothing is sent upstream before it.
+5. Admit    the meter holds what the request may use at most. Nothing is sent upstream before it.
 6. Call     candidates are tried in order, while no content has gone to the client.
 7. Relay    the first content commits status and headers; then bytes flow.
 8. Settle   `Settling` hands the account to the background, whatever the ending.
@@ -15,23 +15,29 @@ platform's deadline. What is raised before anything was sent is for the HTTP sid
 is ended here, with an error event.
 """
 
+from dataclasses import replace
 from typing import Final
 
-from common.gateway.account import Account, Settling
+from common.gateway.account import Account, Attempt, Settling
 from common.gateway.context import RequestContext
 from common.gateway.delivery import EventStream, Headers, Out
+from common.gateway.extent import extent
 from common.gateway.gateway import Gateway
 from common.gateway.interrupt import Interruptible
+from common.gateway.quote import Offer, is_bound_by_money, lower, make_quote
+from common.gateway.ratelimit import ratelimit_headers
 from common.gateway.relay import read_whole, relay
-from common.model.admission import Ask
-from common.model.errors import ClientLeft, UpstreamBroken, UpstreamError
+from common.gateway.spending import refuse_unpriced_features
+from common.model.admission import Admission, Ask
+from common.model.errors import ClientLeft, LimitError, SluiceError, UpstreamBroken, UpstreamError
 from common.model.ids import RequestId
+from common.model.limits import Headroom
 from common.model.principal import Principal
 from common.ports import UpstreamResponse
-from common.providers.openai import answer_usage, failure
+from common.providers.openai import failure, read_answer
 from common.providers.openai_stream import ChatStream
+from common.providers.openai_usage import reported_cost, reported_usage
 from common.routing.candidates import candidates, worth_another_candidate
-from common.settings import TargetSettings
 from common.wire.json_members import JsonMembers
 from common.wire.openai.chat import ChatRequest
 
@@ -53,41 +59,72 @@ class Call:
         request: ChatRequest,
         body: JsonMembers,
     ) -> None:
-        """`body`: the same request as the client sent it. `ModelNotFound` where nobody can answer it."""
+        """`body`: the same request as the client sent it. `CallerError` where nobody can answer it."""
         self._gateway = gateway
         self._context = context
         self._request = request
         self._body = body
-        self._candidates = candidates(gateway.settings.models, request.model)
-        now_ms = gateway.clock.now_ms()
-        self._ask = Ask(request_id, principal, now_ms, now_ms + HOLD_S * 1000)
+        self._bound_by_money = is_bound_by_money(principal)
+        if self._bound_by_money:
+            refuse_unpriced_features(body.values)
+        targets = candidates(gateway.settings.models, request.model)
+        self._quote = make_quote(extent(request, body), targets, principal)
+        self._ask = Ask(
+            request_id, principal, gateway.clock.now_ms(), self._quote.tokens, self._quote.cost_nanousd
+        )
         self._account = Account(
             model=request.model,
             streamed=request.streamed,
-            request_bytes=body.size,
+            quote=self._quote,
             started=gateway.clock.monotonic(),
         )
+        self._headroom = Headroom(None, None)
 
     async def run(self, out: Out) -> None:
         """Answer. Raises what went wrong; where the client was in the middle of a stream, after telling it there."""
         gateway, context = self._gateway, self._context
-        hold = await gateway.meter.admit(self._ask)
-        with Settling(hold, self._account, gateway.meter, gateway.clock, context.background):
+        admission = await self._admit()
+        with Settling(admission, self._account, gateway.meter, gateway.clock, context.background) as settling:
             if self._request.streamed:
-                await self._answer_streamed(out)
+                await self._answer_streamed(out, settling)
             else:
                 with Interruptible(context, gateway.clock):
-                    await self._answer(out, None)
+                    await self._answer(out, None, settling)
 
     def headers(self) -> Headers:
-        """Ours, on every answer that got as far as here."""
-        return [(b"x-sluice-attempts", b"%d" % self._account.attempts)]
+        """Ours, on every answer that got as far as the meter."""
+        headers = [
+            (b"x-sluice-attempts", b"%d" % len(self._account.attempts)),
+            *ratelimit_headers(self._headroom),
+        ]
+        if self._quote.lowered:
+            headers.append((b"x-sluice-max-tokens", b"%d" % (self._quote.output_max or 0)))
+        return headers
 
-    async def _answer_streamed(self, out: Out) -> None:
+    async def _admit(self) -> Admission:
+        """Ask the meter; where the money is too short for the output that was asked for, for as much as it pays."""
+        meter = self._gateway.meter
+        try:
+            try:
+                admission = await meter.admit(self._ask)
+            except LimitError as refused:
+                lowered = None if refused.room_nanousd is None else lower(self._quote, refused.room_nanousd)
+                if lowered is None:
+                    raise
+                self._quote = self._account.quote = lowered
+                self._ask = replace(self._ask, tokens=lowered.tokens, cost_nanousd=lowered.cost_nanousd)
+                admission = await meter.admit(self._ask)
+        except LimitError as refused:
+            self._headroom = refused.headroom
+            raise
+        self._headroom = admission.headroom
+        return admission
+
+    async def _answer_streamed(self, out: Out, settling: Settling) -> None:
         client = EventStream(out, self._context.background, self.headers)
         try:
             with Interruptible(self._context, self._gateway.clock):
-                await self._answer(out, client)
+                await self._answer(out, client, settling)
         except ClientLeft:
             raise
         except Exception as error:
@@ -97,66 +134,88 @@ class Call:
         finally:
             client.stop()
 
-    async def _answer(self, out: Out, client: EventStream | None) -> None:
+    async def _answer(self, out: Out, client: EventStream | None, settling: Settling) -> None:
         """Try the candidates. `client`: where a stream goes."""
-        last = len(self._candidates) - 1
-        for index, target in enumerate(self._candidates):
+        *others, last = self._quote.offers
+        for offer, following in zip(others, self._quote.offers[1:], strict=True):
             try:
-                return await self._attempt(target, out, client)
+                return await self._attempt(offer, out, client)
             except UpstreamError as error:
-                if (
-                    index == last
-                    or self._account.first_byte is not None
-                    or not worth_another_candidate(error)
-                ):
+                if self._account.first_byte is not None or not worth_another_candidate(error):
                     raise
-        raise AssertionError("a model has at least one target")
+                await self._cover(following, settling, error)
+        return await self._attempt(last, out, client)
 
-    async def _attempt(self, target: TargetSettings, out: Out, client: EventStream | None) -> None:
-        gateway = self._gateway
+    async def _cover(self, offer: Offer, settling: Settling, error: UpstreamError) -> None:
+        """Hold enough for one more attempt, should those before be billed. Where the meter refuses, `error` stands."""
+        sunk = sum(attempt.offer.cost_nanousd or 0 for attempt in self._account.attempts if attempt.sent)
+        more = sunk + (offer.cost_nanousd or 0) - settling.admission.held_nanousd
+        if more <= 0:
+            return
+        try:
+            settling.admission = await self._gateway.meter.extend(settling.admission, more)
+        except LimitError:
+            raise error from None
+
+    async def _attempt(self, offer: Offer, out: Out, client: EventStream | None) -> None:
+        gateway, target = self._gateway, offer.target
         route = gateway.routes[target.provider]
-        request = route.provider.chat_request(self._body_for(target), gateway.timeouts)
-        self._account.attempt(target.provider, target.model)
-        async with route.upstream.send(request) as response:
-            if response.status != 200:
-                body = await read_whole(response, MAX_FAILURE_BYTES)
-                raise failure(response.status, response.headers, body)
-            if client is None:
-                await self._pass_whole(response, out)
-            else:
-                await self._pass_stream(response, client)
+        request = route.provider.chat_request(self._body_for(offer), gateway.timeouts)
+        attempt = self._account.attempt(offer, cancel_stops_billing=route.provider.cancel_stops_billing)
+        try:
+            async with route.upstream.send(request) as response:
+                if response.status != 200:
+                    body = await read_whole(response, MAX_FAILURE_BYTES)
+                    raise failure(response.status, response.headers, body)
+                if client is None:
+                    await self._pass_whole(response, out, attempt)
+                else:
+                    await self._pass_stream(response, client, attempt)
+        except SluiceError as error:
+            attempt.failed(error)
+            error.message = route.provider.hide(error.message)
+            raise
 
-    def _body_for(self, target: TargetSettings) -> bytes:
+    def _body_for(self, offer: Offer) -> bytes:
         """The client's own text, with only those members replaced that must be."""
         changes: dict[str, object] = {}
-        if target.model != self._request.model:
-            changes["model"] = target.model
-        if self._request.streamed and not self._request.wants_usage:
+        request, quote = self._request, self._quote
+        if offer.target.model != request.model:
+            changes["model"] = offer.target.model
+        if request.streamed and not request.wants_usage:
             given = self._body.values.get("stream_options") or {}
             changes["stream_options"] = {**given, "include_usage": True}
+        if quote.output_max is not None:
+            changes |= dict.fromkeys(request.output_fields, offer.output_max)
         return self._body.with_members(changes)
 
-    async def _pass_whole(self, response: UpstreamResponse, out: Out) -> None:
+    async def _pass_whole(self, response: UpstreamResponse, out: Out, attempt: Attempt) -> None:
         body = await read_whole(response, MAX_ANSWER_BYTES)
-        self._account.usage = answer_usage(body)
-        self._account.output_bytes = len(body)
-        self._account.first_byte = self._gateway.clock.monotonic()
+        answer = read_answer(body)
+        attempt.usage = reported_usage(answer.usage)
+        attempt.provider_cost_nanousd = reported_cost(answer.usage)
+        attempt.content_bytes = answer.content_bytes
+        attempt.whole = True
+        self._first_content()
         headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
         await out.start(200, headers + self.headers())
         await out.end(body)
 
-    async def _pass_stream(self, response: UpstreamResponse, client: EventStream) -> None:
+    async def _pass_stream(self, response: UpstreamResponse, client: EventStream, attempt: Attempt) -> None:
         if response.headers.get("content-type", "").startswith("application/json"):
-            answer_usage(
+            read_answer(
                 await read_whole(response, MAX_ANSWER_BYTES)
             )  # raises the error that it most likely is
             raise UpstreamBroken("The provider answered in one piece where a stream was asked for.")
-        answer = ChatStream(show_usage=self._request.wants_usage)
+        answer = ChatStream(show_usage=self._request.wants_usage, choices=self._quote.extent.choices)
         try:
             await relay(response, answer, client, self._first_content)
+            attempt.whole = True
         finally:
-            self._account.usage = answer.usage
-            self._account.output_bytes = answer.output_bytes
+            attempt.usage = reported_usage(answer.usage)
+            attempt.provider_cost_nanousd = reported_cost(answer.usage)
+            attempt.content_bytes = answer.content_bytes
+            attempt.content_events = answer.events
 
     def _first_content(self) -> None:
         self._account.first_byte = self._gateway.clock.monotonic()

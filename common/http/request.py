@@ -14,7 +14,15 @@ from common.model.principal import Permission, Principal
 from common.wire.json_members import JsonMembers, NotAnObject
 
 _Model = TypeVar("_Model", bound=BaseModel)
-_EXPECTED: Final = {"missing": "is required"}
+_TYPES: Final = {
+    "bool_type": "true or false",
+    "dict_type": "an object",
+    "float_type": "a number",
+    "int_type": "an integer",
+    "list_type": "an array",
+    "model_type": "an object",
+    "string_type": "a string",
+}  # what a field should be, by the kind of pydantic's error, whose own words are Python's
 
 
 def gateway_of(request: Request) -> Gateway:
@@ -92,12 +100,19 @@ def parse(body: bytes, shape: type[_Model]) -> tuple[_Model, JsonMembers]:
 
 
 def _invalid(error: ValidationError) -> InvalidRequest:
-    """OpenAI's wording: what is wrong with which field."""
-    first = error.errors(include_url=False, include_input=False)[0]
-    param = _param(first["loc"])
+    """OpenAI's wording: what is wrong with which field. Of a field that may be several things, all that it may be."""
+    found = [(_param(each["loc"]), each) for each in error.errors(include_url=False, include_input=False)]
+    param, first = found[0]
     if first["type"] == "missing":
         return InvalidRequest(f"`{param}` is required.", param=param, code="missing_required_parameter")
-    said = first["msg"].replace("Input should", "it should")
+    # an array that has a wrong item is meant as one: what is wrong is the item
+    param = next((inner for inner, _ in found if inner.startswith(f"{param}[")), param)
+    types = dict.fromkeys(
+        _TYPES[each["type"]] for name, each in found if name == param and each["type"] in _TYPES
+    )
+    said = (
+        f"it should be {' or '.join(types)}" if types else first["msg"].replace("Input should", "it should")
+    )
     return InvalidRequest(f"`{param}` is not valid: {said}.", param=param, code="invalid_value")
 
 

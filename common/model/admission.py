@@ -1,23 +1,28 @@
-"""Admission: what a request asks of the meter before anything is sent upstream, and what it holds afterwards."""
+"""Admission: what a request asks of the meter before anything is sent upstream, and what it was granted."""
 
 from dataclasses import dataclass
 
 from common.model.ids import RequestId
+from common.model.limits import Headroom
 from common.model.principal import Principal
 
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """One request at the door."""
+    """One request at the door, with the most that it may use. Its id tells when its hold expires."""
 
     request_id: RequestId
     principal: Principal
     now_ms: int
-    expires_ms: int  # when an unsettled hold counts as abandoned
+    tokens: int  # as estimated: of the input, and the most output
+    cost_nanousd: int  # of one attempt at the dearest candidate
 
 
 @dataclass(frozen=True, slots=True)
-class Hold:
-    """A granted admission. It must be settled once, and is by `Meter.settle`."""
+class Admission:
+    """A request that was admitted. It must be settled once, and is by `Meter.settle`."""
 
     ask: Ask
+    held_nanousd: int  # more than asked for, once it was extended
+    sub_window: int  # of the meter, in which it is booked
+    headroom: Headroom  # what the meter would decide next

@@ -8,17 +8,25 @@ SluiceError
 │   ├── ModelNotFound            404
 │   ├── BodyTooLarge             413
 │   └── ClientLeft               (nobody is left to answer)
+├── LimitError                   the owner's limit
+│   ├── RequestTooLarge          400  larger than a limit itself: it will never pass
+│   ├── RateLimited              429  requests, tokens, or too many at a time
+│   ├── BudgetExceeded           429  the money is spent: waiting does not help, or not soon
+│   └── BudgetInFlight           429  the money is held for others, and may come back in a moment
 ├── UpstreamError                a provider failed
 │   ├── UpstreamRejected         the provider's own 4xx about the request
 │   ├── UpstreamRateLimited      429
 │   ├── UpstreamUnreachable      502  nothing was sent
-│   ├── UpstreamBroken           502  refused our credentials, 5xx, cut, or not the protocol
+│   ├── UpstreamBroken           502  cut, or not the protocol
+│   │   └── UpstreamFailed       502  refused our account, or 5xx: the provider says so itself
 │   └── UpstreamTimeout          504
 └── GatewayError                 ours
     ├── StorageUnavailable       503
     ├── ModelUnavailable         503  the embedded model cannot start
     └── DeadlineNear             504  the platform is about to end the function
 """
+
+from common.model.limits import Headroom, Limit
 
 
 class SluiceError(Exception):
@@ -57,6 +65,36 @@ class BodyTooLarge(CallerError):
 
 class ClientLeft(CallerError):
     """The client went away before its answer was complete."""
+
+
+class LimitError(SluiceError):
+    """A limit that the owner has set on the key or its user.
+
+    `retry_after_ms` None: waiting does not help. `room_nanousd`: what of the money is not spent, where money refuses.
+    """
+
+    def __init__(self, message: str, *, limit: Limit, retry_after_ms: int | None) -> None:
+        super().__init__(message)
+        self.limit = limit
+        self.retry_after_ms = retry_after_ms
+        self.room_nanousd: int | None = None
+        self.headroom = Headroom(None, None)
+
+
+class RequestTooLarge(LimitError):
+    """More than the limit itself allows, however long one waits."""
+
+
+class RateLimited(LimitError):
+    """A window, a day's count, or the number of requests at a time is full."""
+
+
+class BudgetExceeded(LimitError):
+    """A budget is spent."""
+
+
+class BudgetInFlight(LimitError):
+    """What is left of a budget is held for requests that are running."""
 
 
 class UpstreamError(SluiceError):
@@ -101,7 +139,13 @@ class UpstreamUnreachable(UpstreamError):
 
 
 class UpstreamBroken(UpstreamError):
-    """The provider answered, but not with a usable answer: 5xx, refused credentials, cut short, not the protocol."""
+    """The provider answered, but not with a usable answer: cut short, or not the protocol."""
+
+
+class UpstreamFailed(UpstreamBroken):
+    """The provider says itself that it failed: it does not charge for that."""
+
+    may_be_billed = False
 
 
 class UpstreamTimeout(UpstreamError):

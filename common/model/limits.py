@@ -4,9 +4,8 @@ from dataclasses import dataclass, fields
 from enum import StrEnum
 from typing import Final
 
-MAX_NANOUSD: Final = (
-    9_000_000 * 10**9
-)  # $9 million: the largest whole million below 2^53, where D1's numbers end
+# $9 million: the last whole million below 2^53, where D1's numbers end
+MAX_NANOUSD: Final = 9_000_000 * 10**9
 
 
 class Limit(StrEnum):
@@ -52,6 +51,9 @@ class Limits:
         return MAX_NANOUSD if value is None and limit is Limit.BUDGET_TOTAL else value
 
 
+UNLIMITED: Final = Limits()
+
+
 class Reason(StrEnum):
     """Why a limit refuses."""
 
@@ -70,3 +72,20 @@ class Refused:
     limit: Limit
     value: int  # of the limit
     retry_after_ms: int | None  # the earliest time at which it may pass; None: waiting does not help
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """One limit. `remaining` of it may be asked for now; `reset_ms` from now all of it, if nobody asks meanwhile."""
+
+    limit: int
+    remaining: int
+    reset_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Headroom:
+    """The tighter one of minute and day, for requests and for tokens; None where neither is limited."""
+
+    requests: Room | None
+    tokens: Room | None

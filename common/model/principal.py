@@ -1,9 +1,12 @@
 """Who is asking: the record of an API key, and the principal that a request acts as."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import TypeAlias
 
 from common.model.ids import KeyId, UserId
+from common.model.limits import UNLIMITED, Limit, Limits
 
 
 class Permission(StrEnum):
@@ -16,6 +19,10 @@ class Permission(StrEnum):
 DEFAULT_PERMISSIONS = frozenset({Permission.CHAT, Permission.MODELS})
 
 
+Overrides: TypeAlias = Mapping[Limit, int | None]
+"""A key's or user's own limits, which win over its plan's: None is unlimited, what is not there is as in the plan."""
+
+
 @dataclass(frozen=True, slots=True)
 class KeyRecord:
     """An API key as it is stored: its hash, never itself."""
@@ -26,6 +33,18 @@ class KeyRecord:
     name: str
     permissions: frozenset[str]  # names, open-ended: a store may hold one that this version does not know
     created_ms: int
+    plan: str = ""  # none: only its own limits bind it
+    overrides: Overrides = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class UserRecord:
+    """Limits that bind all keys of a user together."""
+
+    id: UserId
+    created_ms: int
+    plan: str = ""
+    overrides: Overrides = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,3 +54,6 @@ class Principal:
     key_id: KeyId
     user: UserId
     permissions: frozenset[str]
+    key_limits: Limits = UNLIMITED
+    user_limits: Limits = UNLIMITED
+    max_output_tokens: int | None = None  # what an answer may be at most, where the request does not say

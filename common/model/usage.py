@@ -1,6 +1,6 @@
 """What one request used, and how it ended: the facts that metering keeps."""
 
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from enum import StrEnum
 
 from common.model.ids import KeyId, RequestId, UserId
@@ -26,11 +26,33 @@ class Usage:
 
 
 @dataclass(frozen=True, slots=True)
+class Tokens:
+    """Tokens in disjoint classes: none is counted in two, and their sum is all that was read and written."""
+
+    input: int = 0  # read anew, as text
+    cache_read: int = 0
+    cache_write: int = 0
+    output: int = 0  # visible
+    reasoning: int = 0
+    image: int = 0  # input
+    audio: int = 0  # input and output
+
+    @property
+    def total(self) -> int:
+        """All of them."""
+        return sum(astuple(self))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class UsageRecord:
-    """One request, as it is settled: exactly one exists for each admitted request, whatever its ending."""
+    """One request, as it is settled: exactly one exists for each admitted request, whatever its ending.
+
+    Money is integer nano-dollars. `abandoned`: nobody settled it before its hold expired; what was held is booked as
+    spent, and a settlement that comes late replaces the record, once.
+    """
 
     request_id: RequestId
-    key_id: KeyId
+    key_id: KeyId  # empty in an abandoned record that a user's row left
     user: UserId
     model: str  # as the client asked
     provider: str  # empty where no attempt was made
@@ -38,8 +60,19 @@ class UsageRecord:
     outcome: Outcome
     streamed: bool
     attempts: int
-    usage: Usage
-    estimated: bool  # the upstream gave no usage; the tokens are estimated from bytes
+    tokens: Tokens
+    estimated: bool  # the upstream gave no usage that can be true
+    cost_nanousd: int
+    provider_cost_nanousd: int | None  # what the provider says that it charges
+    held_nanousd: int
+    held_tokens: int
+    sub_window: int  # of the meter, in which the request is booked; tells its periods
+    abandoned: bool
     started_ms: int
     first_byte_ms: int | None  # from the start to the first byte for the client
     total_ms: int
+
+    @property
+    def overrun_nanousd(self) -> int:
+        """What it cost beyond what was held."""
+        return max(0, self.cost_nanousd - self.held_nanousd)

@@ -9,17 +9,18 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final, TypeGuard
+from typing import Any, Final
 
 from common.model.errors import (
     UpstreamBroken,
     UpstreamError,
+    UpstreamFailed,
     UpstreamRateLimited,
     UpstreamRejected,
     UpstreamTimeout,
 )
-from common.model.usage import Usage
 from common.ports import Timeouts, UpstreamRequest
+from common.providers.openai_usage import content_bytes
 from common.settings import ProviderKind, ProviderSettings
 
 EMBEDDED_BASE_URL: Final = "http://embedded/v1"  # the adapter puts the address in that it has at the time
@@ -31,8 +32,40 @@ _HEADERS: Final = {
     # whom OpenRouter's statistics show: https://openrouter.ai/docs/app-attribution
     ProviderKind.OPENROUTER: (("x-openrouter-title", "Sluice"),),
 }
+# OpenRouter stops with some of its own providers only, and does not say with which one it was:
+# https://openrouter.ai/docs/api-reference/streaming (2026-08-22)
+_CANCEL_STOPS_BILLING: Final = frozenset({ProviderKind.OPENAI, ProviderKind.EMBEDDED})
 _MAX_MESSAGE: Final = 1_000  # characters of a provider's words that go on to the client
-_PRIVATE: Final = re.compile(r"https?://\S+|\b(?:sk|org|proj|user|key|acct)[-_][\w-]{6,}\S*", re.ASCII)
+_HIDDEN: Final = "[hidden]"
+_MIN_SECRET: Final = 6  # characters; what is shorter is a word
+_MAX_WORD: Final = 100  # of its `code` and `param`
+_PRIVATE: Final = re.compile(
+    r"[a-z][a-z0-9+.-]*://\S+"
+    r"|\b(?:localhost|[\w-]+(?:\.[\w-]+)+):[0-9]{2,5}\b"
+    r"|\b[0-9]{1,3}(?:\.[0-9]{1,3}){3}\b"
+    r"|\bbearer\s+\S+"
+    r"|\bsk[-_]\S{4,}"  # half masked ones too
+    r"|\b(?:org|proj|user|key|acct)[-_][a-z0-9*]{12,}"
+    r"|(?<![a-z0-9])(?=[a-z]*[0-9])[a-z0-9]{20,}",  # what is random: other keys, digests, ids
+    re.ASCII | re.IGNORECASE,
+)
+# what is named in an answer whose status says nothing: OpenAI's codes, and OpenRouter's `error_type`
+_STATUSES: Final = {
+    "context_length_exceeded": 400,
+    "max_tokens_exceeded": 400,
+    "token_limit_exceeded": 400,
+    "invalid_prompt": 400,
+    "invalid_request": 400,
+    "content_policy_violation": 400,
+    "authentication": 401,
+    "payment_required": 402,
+    "permission_denied": 403,
+    "not_found": 404,
+    "model_not_found": 404,
+    "timeout": 504,
+    "rate_limit_exceeded": 429,
+    "insufficient_quota": 429,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +76,20 @@ class Provider:
     kind: ProviderKind
     base_url: str
     headers: tuple[tuple[str, str], ...]  # authorization among them
+    cancel_stops_billing: bool  # closing the connection ends what is charged
 
     def chat_request(self, body: bytes, timeouts: Timeouts) -> UpstreamRequest:
         """The request for a chat completion; `body` is JSON."""
         return UpstreamRequest("POST", f"{self.base_url}/chat/completions", self.headers, body, timeouts)
+
+    def hide(self, text: str) -> str:
+        """`text`, should the provider have said in it where it is or what it is asked with."""
+        host = self.base_url.split("/")[2]
+        key = dict(self.headers).get("authorization", "").removeprefix("Bearer ")
+        for private in (host, host.partition(":")[0], key):
+            if len(private) >= _MIN_SECRET:
+                text = text.replace(private, _HIDDEN)
+        return text
 
     def __repr__(self) -> str:
         """Without headers: they hold the credentials."""
@@ -60,30 +103,20 @@ def provider_of(settings: ProviderSettings) -> Provider:
     headers = [("content-type", "application/json"), *_HEADERS.get(settings.kind, ())]
     if settings.api_keys:
         headers.append(("authorization", f"Bearer {settings.api_keys[0].value}"))
-    return Provider(settings.name, settings.kind, base_url, tuple(headers))
+    stops = settings.kind in _CANCEL_STOPS_BILLING
+    return Provider(settings.name, settings.kind, base_url, tuple(headers), stops)
 
 
-def usage_of(value: Any) -> Usage | None:
-    """What a `usage` member says, in disjoint classes: OpenAI's prompt tokens include the cached ones.
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the gateway needs of a whole answer; its bytes go on as they are."""
 
-    None where it says nothing that can be true.
-    """
-    if not isinstance(value, dict):
-        return None
-    details = value.get("prompt_tokens_details")
-    prompt, completion = value.get("prompt_tokens"), value.get("completion_tokens")
-    cached = (details.get("cached_tokens") if isinstance(details, dict) else None) or 0
-    if not (_is_count(prompt) and _is_count(completion) and _is_count(cached)) or cached > prompt:
-        return None
-    return Usage(input_tokens=prompt - cached, cache_read_tokens=cached, output_tokens=completion)
+    usage: Any  # as the provider said it
+    content_bytes: int
 
 
-def _is_count(value: Any) -> TypeGuard[int]:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
-
-
-def answer_usage(body: bytes) -> Usage | None:
-    """The usage of a whole answer. Raises what is wrong with an answer that is none, whatever its status said."""
+def read_answer(body: bytes) -> Answer:
+    """Look into a whole answer. Raises what is wrong with one that is none, whatever its status said."""
     try:
         answer = json.loads(body)
     except (ValueError, RecursionError):
@@ -94,34 +127,33 @@ def answer_usage(body: bytes) -> Usage | None:
         raise stated_error(answer["error"])
     if not isinstance(answer.get("choices"), list):
         raise UpstreamBroken("The provider's answer is not a completion.")
-    return usage_of(answer.get("usage"))
+    return Answer(answer.get("usage"), content_bytes(answer["choices"]))
 
 
 def failure(status: int, headers: Mapping[str, str], body: bytes) -> UpstreamError:
-    """What an answer means whose status is not 200."""
+    """What an answer means whose status is not 200. Some servers (vLLM, Mistral) have no envelope around the error."""
     try:
         stated = json.loads(body)
     except (ValueError, RecursionError):
         stated = None
-    error = stated.get("error") if isinstance(stated, dict) else None
+    error = stated.get("error") or stated if isinstance(stated, dict) else None
     return _error(status, error, _seconds(headers.get("retry-after")))
 
 
 def stated_error(error: Any) -> UpstreamError:
     """What an `error` member means that came with a status of 200, whole or within a stream."""
     code = error.get("code") if isinstance(error, dict) else None
-    status = code if isinstance(code, int) and 400 <= code <= 599 else 502
-    return _error(status, error, None)
+    if not (isinstance(code, int) and 400 <= code <= 599):
+        code = _STATUSES.get(_code(error) or "", 502)
+    return _error(code, error, None)
 
 
 def _error(status: int, error: Any, retry_after_s: float | None) -> UpstreamError:
     members = error if isinstance(error, dict) else {"message": error}
-    said = _said(members.get("message"))
-    code = members.get("code") if isinstance(members.get("code"), str) else None
-    param = members.get("param") if isinstance(members.get("param"), str) else None
+    said, code = _said(members.get("message")), _code(error)
     match status:
         case 401 | 402 | 403:
-            return UpstreamBroken(
+            return UpstreamFailed(
                 "The provider refused the gateway's account. This is for the gateway's operator to mend.",
                 code="provider_refused",
             )
@@ -133,16 +165,33 @@ def _error(status: int, error: Any, retry_after_s: float | None) -> UpstreamErro
             )
         case _ if 400 <= status < 500:
             message = f"The provider rejected the request{said or '.'}"
-            return UpstreamRejected(message, status=status, param=param, code=code)
+            return UpstreamRejected(message, status=status, param=_word(members.get("param")), code=code)
         case _:
-            return UpstreamBroken(f"The provider failed{said or '.'}", retry_after_s=retry_after_s)
+            return UpstreamFailed(f"The provider failed{said or '.'}", retry_after_s=retry_after_s)
+
+
+def _code(error: Any) -> str | None:
+    """OpenAI's `code`; OpenRouter has the status there, and says what happened in `metadata.error_type`."""
+    if not isinstance(error, dict):
+        return None
+    metadata = error.get("metadata")
+    return _word(error.get("code")) or (
+        _word(metadata.get("error_type")) if isinstance(metadata, dict) else None
+    )
+
+
+def _word(value: Any) -> str | None:
+    """A `code` or `param`, if it can be one."""
+    is_one = isinstance(value, str) and 0 < len(value) <= _MAX_WORD and _PRIVATE.search(value) is None
+    return value if is_one else None
 
 
 def _said(message: Any) -> str:
     """`: ` and a provider's words, without what is not the client's to see; nothing where there are none."""
-    if not isinstance(message, str) or not message.strip():
-        return ""
-    return f": {_PRIVATE.sub('[hidden]', message.strip()[:_MAX_MESSAGE])}"
+    said = message.strip() if isinstance(message, str) else ""
+    if len(said) > _MAX_MESSAGE:
+        said = said[:_MAX_MESSAGE].rpartition(" ")[0] + " ..."  # half a key would not be known as one
+    return f": {_PRIVATE.sub(_HIDDEN, said)}" if said else ""
 
 
 def _seconds(value: str | None) -> float | None:

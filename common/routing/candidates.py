@@ -21,8 +21,5 @@ def candidates(models: Mapping[str, ModelSettings], name: str) -> tuple[TargetSe
 def worth_another_candidate(error: SluiceError) -> bool:
     """Whether a different provider may succeed where one failed so."""
     if isinstance(error, UpstreamRejected):
-        return error.status in _ABOUT_THE_PROVIDER
+        return error.status == 404  # its list of models is at fault, not the request
     return isinstance(error, UpstreamError)
-
-
-_ABOUT_THE_PROVIDER = frozenset({402, 404})  # our account there, its list of models: not the request

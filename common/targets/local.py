@@ -14,11 +14,13 @@ from common.access.authenticate import Authenticator
 from common.adapters.background import TaskBackground
 from common.adapters.clock import SystemClock
 from common.adapters.sql.keys import SqlKeyStore
-from common.adapters.sql.meter import SqlMeter
+from common.adapters.sql.rows import SqlRows
 from common.adapters.sql.sqlite import open_sqlite
+from common.adapters.sql.users import SqlUserStore
 from common.adapters.upstream.embedded import EmbeddedModel
 from common.adapters.upstream.pooled import PooledUpstream
 from common.gateway.gateway import Gateway, Route
+from common.metering.meter import LimitMeter
 from common.ports import KeyStore
 from common.providers.openai import provider_of
 from common.settings import ProviderKind, Settings
@@ -59,8 +61,8 @@ async def open_local(settings: Settings, data: Path) -> AsyncIterator[LocalGatew
         }
         gateway = Gateway(
             settings=settings,
-            authenticator=Authenticator(keys, clock),
-            meter=SqlMeter(database),
+            authenticator=Authenticator(keys, SqlUserStore(database), settings.plans, clock),
+            meter=LimitMeter(SqlRows(database), clock),
             routes=routes,
             clock=clock,
             rng=random.Random(),  # noqa: S311 - ids are unique, not secret

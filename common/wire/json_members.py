@@ -66,7 +66,7 @@ class JsonMembers:
                 raise NotAnObject(f"no member at character {at}")
             name = named[1][1:-1]
             if "\\" in name:
-                name = json.loads(named[1])
+                name, _ = _scan(text, named.start(1))
             start = named.end()
             value, end = _scan(text, start)
             if name in self.values:
@@ -93,7 +93,7 @@ class JsonMembers:
         end = text.rindex("}")
         added = [f"{_dumps(name)}:{_dumps(value)}" for name, value in changes.items() if name not in spans]
         separator = "," if added and self.values else ""
-        pieces += (text[at:end], separator, ",".join(added), "}")
+        pieces += (text[at:end], separator, ",".join(added), text[end:])
         return "".join(pieces).encode()
 
 

@@ -12,7 +12,7 @@ from openai.types.chat import ChatCompletionMessageParam
 
 from common.adapters.background import TaskBackground
 from common.adapters.upstream.pooled import PooledUpstream
-from common.model.usage import Outcome, Usage, UsageRecord
+from common.model.usage import Outcome, Tokens, UsageRecord
 from tests.support import answers
 from tests.support.gateway import MemoryGateway, memory_gateway
 from tests.support.origin import Exchange, Origin, origin
@@ -137,7 +137,7 @@ async def test_whole() -> None:
             "upstream-hello",
             Outcome.OK,
         )
-        assert (record.usage, record.estimated) == (Usage(9, 0, 2), False)
+        assert (record.tokens, record.estimated) == (Tokens(input=9, output=2), False)
 
 
 async def test_provider_is_asked_as_the_client_asked() -> None:
@@ -167,7 +167,11 @@ async def test_stream() -> None:
         assert [chunk.choices[0].delta.content for chunk in chunks] == ["", "Hel", "lo", None]
         assert all(chunk.usage is None for chunk in chunks)
         (record,) = await w.records()
-        assert (record.usage, record.streamed, record.outcome) == (Usage(9, 0, 2), True, Outcome.OK)
+        assert (record.tokens, record.streamed, record.outcome) == (
+            Tokens(input=9, output=2),
+            True,
+            Outcome.OK,
+        )
         assert json.loads(w.provider.exchanges[0].asked.body)["stream_options"] == {"include_usage": True}
 
 
@@ -241,7 +245,7 @@ async def test_broken_stream(events: list[bytes], code: str) -> None:
         assert caught.value.code == code
         (record,) = await w.records()
         assert (record.outcome, record.estimated) == (Outcome.UPSTREAM, True)
-        assert record.usage.output_tokens > 0
+        assert record.tokens.output > 0
 
 
 async def test_connection_lost_in_a_stream() -> None:
@@ -307,7 +311,7 @@ async def test_rejection_is_final() -> None:
         assert "too long" in caught.value.message
         assert caught.value.response.headers["x-sluice-attempts"] == "1"
         (record,) = await w.records()
-        assert (record.outcome, record.usage) == (Outcome.CLIENT, Usage(0, 0, 0))
+        assert (record.outcome, record.tokens) == (Outcome.CLIENT, Tokens())
 
 
 async def test_all_candidates_fail() -> None:
@@ -342,7 +346,7 @@ async def test_client_leaves(words: list[str]) -> None:
         await asyncio.wait_for(w.provider.exchanges[0].left.wait(), 1)
         (record,) = await w.records()
         assert (record.outcome, record.estimated) == (Outcome.CANCELLED, True)
-        assert bool(record.usage.output_tokens) == bool(words)
+        assert bool(record.tokens.output) == bool(words)
 
 
 async def test_key_is_checked_before_the_body() -> None:

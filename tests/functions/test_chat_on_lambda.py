@@ -15,7 +15,7 @@ import pytest
 from common.adapters.clock import SystemClock
 from common.adapters.upstream.pooled import PooledUpstream
 from common.gateway.interrupt import DEADLINE_MARGIN_S
-from common.model.usage import Outcome, Usage, UsageRecord
+from common.model.usage import Outcome, Tokens, UsageRecord
 from tests.support import answers
 from tests.support.gateway import UNKNOWN_KEY, MemoryGateway, memory_gateway
 from tests.support.origin import Exchange, Origin, Script, origin
@@ -36,7 +36,7 @@ STREAMED: Final = ASKED | {"stream": True}
 
 OPENING, *MIDDLE, USAGE, DONE = answers.stream("Hel", "lo")
 SHOWN: Final = b"".join([OPENING, *MIDDLE, DONE])  # to a client that did not ask for the usage
-USED: Final = Usage(input_tokens=9, cache_read_tokens=0, output_tokens=2)
+USED: Final = Tokens(input=9, output=2)
 HEAD: Final = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
 END: Final = b"0\r\n\r\n"
 
@@ -121,7 +121,7 @@ async def test_each_piece_is_out_before_the_provider_sends_the_next() -> None:
         [record] = await function.records()
     assert (head.status, head.headers["content-type"]) == (200, "text/event-stream; charset=utf-8")
     assert head.headers["x-request-id"] == record.request_id
-    assert (record.outcome, record.streamed, record.usage, record.estimated) == (
+    assert (record.outcome, record.streamed, record.tokens, record.estimated) == (
         Outcome.OK,
         True,
         USED,
@@ -138,7 +138,7 @@ async def test_whole_answer() -> None:
         [record] = await function.records()
         [asked] = function.provider.exchanges
     assert (head.status, head.headers["content-type"]) == (200, "application/json")
-    assert (record.outcome, record.streamed, record.usage) == (Outcome.OK, False, USED)
+    assert (record.outcome, record.streamed, record.tokens) == (Outcome.OK, False, USED)
     assert asked.asked.target == "/v1/chat/completions"
     assert json.loads(asked.asked.body) == ASKED | {"model": "upstream-demo"}
 
@@ -193,7 +193,7 @@ async def test_break_ends_with_an_event() -> None:
         [record] = await function.records()
     assert error_code(body, after=OPENING + MIDDLE[0]) == "provider_error"
     assert (record.outcome, record.estimated) == (Outcome.UPSTREAM, True)
-    assert record.usage.output_tokens > 0
+    assert record.tokens.output > 0
 
 
 # -- the platform's ends -----------------------------------------------------------------------------------------------
@@ -215,7 +215,7 @@ async def test_deadline_ends_a_stream(monkeypatch: pytest.MonkeyPatch) -> None:
         await function.provider.exchanges[0].left.wait()
     assert error_code(body, after=b"") == "deadline_near"
     assert (record.outcome, record.estimated) == (Outcome.GATEWAY, True)
-    assert record.usage.output_tokens > 0
+    assert record.tokens.output > 0
 
 
 async def test_deadline_before_the_first_piece() -> None:
@@ -231,7 +231,7 @@ async def test_deadline_before_the_first_piece() -> None:
         head = await call.head()
         [record] = await function.records()
     assert (head.status, body["error"]["code"]) == (504, "deadline_near")
-    assert (record.outcome, record.usage) == (Outcome.GATEWAY, Usage(0, 0, 0))
+    assert (record.outcome, record.tokens.output) == (Outcome.GATEWAY, 0)
 
 
 async def test_platform_that_takes_no_more_is_a_client_that_left() -> None:

@@ -22,33 +22,36 @@ import functions
 from common.access.api_key import RANDOM_BYTES, hash_key, new_key
 from common.access.authenticate import Authenticator
 from common.adapters.clock import SystemClock
-from common.adapters.memory import MemoryKeyStore, MemoryMeter
+from common.adapters.memory import MemoryKeyStore, MemoryRows, MemoryUserStore
 from common.gateway.gateway import Gateway, Route
 from common.http.app import create_app
 from common.http.function import Function
-from common.model.admission import Hold
+from common.metering.meter import LimitMeter
+from common.metering.rows import Rows
+from common.model.admission import Admission
 from common.model.ids import KeyId, UserId
-from common.model.principal import DEFAULT_PERMISSIONS, KeyRecord
+from common.model.principal import DEFAULT_PERMISSIONS, KeyRecord, Overrides
 from common.model.usage import UsageRecord
 from common.ports import Clock, Upstream
 from common.providers.openai import provider_of
 from common.settings import parse_settings
 
 NO_VARIABLES: Final[Mapping[str, str]] = MappingProxyType({})
+NO_OVERRIDES: Final[Overrides] = MappingProxyType({})
 UNKNOWN_KEY: Final = new_key(b"\xff" * RANDOM_BYTES)  # well-formed, and nobody's
 
 
-class Ledger(MemoryMeter):
+class Ledger(LimitMeter):
     """A meter that also shows every settlement in its order: one that comes twice would stand there twice."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, rows: Rows, clock: Clock) -> None:
+        super().__init__(rows, clock)
         self.settled: list[UsageRecord] = []
 
-    async def settle(self, hold: Hold, record: UsageRecord) -> None:
+    async def settle(self, admission: Admission, record: UsageRecord) -> None:
         """See `Meter.settle`."""
         self.settled.append(record)
-        await super().settle(hold, record)
+        await super().settle(admission, record)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +60,8 @@ class MemoryGateway:
 
     gateway: Gateway
     keys: MemoryKeyStore
+    users: MemoryUserStore
+    rows: MemoryRows
     meter: Ledger
     key: str
 
@@ -72,22 +77,35 @@ async def memory_gateway(
     *,
     clock: Clock | None = None,
     permissions: frozenset[str] = DEFAULT_PERMISSIONS,
+    plan: str = "",
+    overrides: Overrides = NO_OVERRIDES,
 ) -> MemoryGateway:
     """A gateway by `settings_toml` (the text of a sluice.toml) that reaches all its providers through `upstream`."""
     settings = parse_settings(settings_toml, variables)
-    keys, meter, clock = MemoryKeyStore(), Ledger(), clock or SystemClock()
+    clock = clock or SystemClock()
+    keys, users, rows = MemoryKeyStore(), MemoryUserStore(), MemoryRows()
+    meter = Ledger(rows, clock)
     key = new_key(bytes(range(RANDOM_BYTES)))
-    record = KeyRecord(KeyId("key_test"), hash_key(key), UserId("alice"), "test", permissions, clock.now_ms())
+    record = KeyRecord(
+        id=KeyId("key_test"),
+        key_hash=hash_key(key),
+        user=UserId("alice"),
+        name="test",
+        permissions=permissions,
+        created_ms=clock.now_ms(),
+        plan=plan,
+        overrides=overrides,
+    )
     await keys.create(record)
     gateway = Gateway(
         settings=settings,
-        authenticator=Authenticator(keys, clock),
+        authenticator=Authenticator(keys, users, settings.plans, clock),
         meter=meter,
         routes={name: Route(provider_of(each), upstream) for name, each in settings.providers.items()},
         clock=clock,
         rng=random.Random(1),
     )
-    return MemoryGateway(gateway, keys, meter, key)
+    return MemoryGateway(gateway, keys, users, rows, meter, key)
 
 
 def load_functions(names: Iterable[str] | None = None) -> list[Function]:

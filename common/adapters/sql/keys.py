@@ -5,17 +5,19 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from common.adapters.sql.database import Database, Statement
+from common.adapters.sql.limits import from_column, to_column
 from common.model.ids import KeyId, UserId
 from common.model.principal import KeyRecord
 
-_FIND: Final = "SELECT id, hash, user, name, permissions, created_ms FROM keys WHERE hash = ?1"
-_LIST: Final = """\
-SELECT id, hash, user, name, permissions, created_ms FROM keys
+_COLUMNS: Final = "id, hash, user, name, permissions, plan, limits, created_ms"
+_FIND: Final = f"SELECT {_COLUMNS} FROM keys WHERE hash = ?1"
+_LIST: Final = f"""\
+SELECT {_COLUMNS} FROM keys
 WHERE ?1 IS NULL OR user = ?1
 ORDER BY created_ms, id
 """
-_CREATE: Final = """\
-INSERT INTO keys (id, hash, user, name, permissions, created_ms) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+_CREATE: Final = f"""\
+INSERT INTO keys ({_COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
 ON CONFLICT DO NOTHING
 RETURNING id
 """
@@ -41,6 +43,8 @@ class SqlKeyStore:
             record.user,
             record.name,
             json.dumps(sorted(record.permissions)),
+            record.plan,
+            to_column(record.overrides),
             record.created_ms,
         )
         (created,) = await self._database.run(Statement(_CREATE, values))
@@ -59,7 +63,7 @@ class SqlKeyStore:
 
 
 def _record(row: tuple[Any, ...]) -> KeyRecord:
-    key_id, key_hash, user, name, permissions, created_ms = row
+    key_id, key_hash, user, name, permissions, plan, limits, created_ms = row
     return KeyRecord(
         id=key_id,
         key_hash=bytes.fromhex(key_hash),
@@ -67,4 +71,6 @@ def _record(row: tuple[Any, ...]) -> KeyRecord:
         name=name,
         permissions=frozenset(json.loads(permissions)),
         created_ms=created_ms,
+        plan=plan,
+        overrides=from_column(limits),
     )

@@ -2,13 +2,17 @@
 
 Known fields are checked for their types; all others go to the provider unseen. Limits on values (a temperature's
 range, say) differ by model, so they are the provider's to hold. Building the validators waits for the first request.
+Collections fail fast: the errors of half a million wrong items, which a megabyte can hold, would fill the memory.
 """
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeAlias, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
 _CONFIG = ConfigDict(strict=True, defer_build=True, hide_input_in_errors=True)
+_T = TypeVar("_T")
+_List: TypeAlias = Annotated[list[_T], Field(fail_fast=True)]
+_Object: TypeAlias = dict[str, Any]
 
 
 class Message(BaseModel):
@@ -17,9 +21,9 @@ class Message(BaseModel):
     model_config = _CONFIG
 
     role: Literal["developer", "system", "user", "assistant", "tool", "function"]
-    content: str | list[dict[str, Any]] | None = None
+    content: str | _List[_Object] | None = None
     name: str | None = None
-    tool_calls: list[dict[str, Any]] | None = None
+    tool_calls: _List[_Object] | None = None
     tool_call_id: str | None = None
 
 
@@ -37,7 +41,7 @@ class ChatRequest(BaseModel):
     model_config = _CONFIG
 
     model: Annotated[str, Field(min_length=1, max_length=256)]
-    messages: Annotated[list[Message], Field(min_length=1)]
+    messages: Annotated[_List[Message], Field(min_length=1)]
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     max_tokens: Annotated[int, Field(ge=1)] | None = None
@@ -48,16 +52,16 @@ class ChatRequest(BaseModel):
     frequency_penalty: float | None = None
     presence_penalty: float | None = None
     seed: int | None = None
-    stop: str | list[str] | None = None
+    stop: str | _List[str] | None = None
     logprobs: bool | None = None
     top_logprobs: int | None = None
-    logit_bias: dict[str, float] | None = None
-    tools: list[dict[str, Any]] | None = None
-    tool_choice: str | dict[str, Any] | None = None
+    logit_bias: Annotated[dict[str, float], Field(fail_fast=True)] | None = None
+    tools: _List[_Object] | None = None
+    tool_choice: str | _Object | None = None
     parallel_tool_calls: bool | None = None
-    response_format: dict[str, Any] | None = None
-    metadata: dict[str, Any] | None = None
-    modalities: list[str] | None = None
+    response_format: _Object | None = None
+    metadata: _Object | None = None
+    modalities: _List[str] | None = None
     user: str | None = None
 
     @property
@@ -69,3 +73,9 @@ class ChatRequest(BaseModel):
     def wants_usage(self) -> bool:
         """Whether the client asked to see the usage chunk of its stream."""
         return self.stream_options is not None and bool(self.stream_options.include_usage)
+
+    @property
+    def output_fields(self) -> tuple[str, ...]:
+        """The fields in which it names its output maximum; where it does not, the one that most providers know."""
+        names = ("max_completion_tokens", "max_tokens")
+        return tuple(name for name in names if getattr(self, name) is not None) or ("max_tokens",)

@@ -1,0 +1,164 @@
+"""What a request may cost and use at most, for the meter to hold before anything is sent. Pure.
+
+The hold covers one attempt at the dearest candidate. Where money binds the caller, a candidate whose cost has no bound
+(no price, or nothing that bounds its output or input) is not reachable, and the output maximum is sent along.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from common.gateway.extent import Extent
+from common.metering.budget import affordable_output
+from common.metering.price import InputBound, input_bound, input_pico, output_pico, worst_case
+from common.metering.usage_check import Evidence
+from common.model.errors import InvalidRequest
+from common.model.limits import Limits
+from common.model.price import FREE, Prices
+from common.model.principal import Principal
+from common.settings import TargetSettings
+
+BYTES_PER_TOKEN: Final = 4  # of text, as estimated for rate limits
+TOKENS_PER_MEDIUM: Final = 1_000  # the same of a part that is not text
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """A candidate with the bounds of this request there; None where there is none."""
+
+    target: TargetSettings
+    input: InputBound | None
+    output_max: int | None  # of one choice
+    cost_nanousd: int | None  # of one attempt; None: nobody can say
+
+    def evidence(self, quote: "Quote", content_bytes: int, content_events: int) -> Evidence:
+        """What usage that it reports is checked against."""
+        read = self.input.total if self.input is not None else quote.input_estimate
+        output = (self.output_max or _LARGEST_OUTPUT) * quote.extent.choices
+        return Evidence(read, output, quote.input_estimate, content_bytes, content_events)
+
+
+_LARGEST_OUTPUT: Final = 10**7  # tokens; stands for a maximum that nobody named
+
+
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """All candidates that may answer, and what to ask the meter for."""
+
+    extent: Extent
+    offers: Sequence[Offer]
+    output_max: int | None  # of one choice, where it has to be sent along because the request does not say it
+    lowered: bool = False  # below what was asked for, because the money does not pay more
+
+    @property
+    def input_estimate(self) -> int:
+        """Tokens, as rate limits count them."""
+        return -(-self.extent.text_bytes // BYTES_PER_TOKEN) + self.extent.media * TOKENS_PER_MEDIUM
+
+    @property
+    def tokens(self) -> int:
+        """Of the input, and of the output that was asked for."""
+        output = max((offer.output_max or 0 for offer in self.offers), default=0)
+        return self.input_estimate + output * self.extent.choices
+
+    @property
+    def cost_nanousd(self) -> int:
+        """Of one attempt at the dearest candidate."""
+        return max((offer.cost_nanousd or 0 for offer in self.offers), default=0)
+
+
+def make_quote(extent: Extent, targets: Sequence[TargetSettings], principal: Principal) -> Quote:
+    """The quote for a request. `InvalidRequest` where money binds its caller and no candidate's cost is bounded."""
+    offers = [_offer(extent, target, principal, None) for target in targets]
+    if not is_bound_by_money(principal):
+        return Quote(extent, offers, output_max=None)
+    bounded = [offer for offer in offers if offer.cost_nanousd is not None]
+    if not bounded:
+        raise _unbounded(offers[0])
+    asked = extent.output_max
+    return Quote(
+        extent, bounded, output_max=max(o.output_max or 0 for o in bounded) if asked is None else None
+    )
+
+
+def lower(quote: Quote, room_nanousd: int) -> Quote | None:
+    """The same request with as much output as the unspent money pays; None where that is none, or may not be cut."""
+    if quote.extent.structured or quote.extent.audio:
+        return None
+    priced = [_priced(offer) for offer in quote.offers]
+    dearest_input = max(input_pico(prices, bound) for prices, bound in priced)
+    dearest_token = max(output_pico(prices, audio=False) for prices, _ in priced) * quote.extent.choices
+    asked = max(offer.output_max or 0 for offer in quote.offers)
+    output = affordable_output(asked, room_nanousd, input_pico=dearest_input, token_pico=dearest_token)
+    if not 0 < output < asked:
+        return None
+    offers = [
+        _with_output(quote.extent, offer, min(output, offer.output_max or output)) for offer in quote.offers
+    ]
+    return Quote(quote.extent, offers, output_max=output, lowered=True)
+
+
+def is_bound_by_money(principal: Principal) -> bool:
+    """Whether its key or its user has a budget."""
+    return any(_has_budget(limits) for limits in (principal.key_limits, principal.user_limits))
+
+
+def _has_budget(limits: Limits) -> bool:
+    return any(each is not None for each in (limits.budget_day, limits.budget_month, limits.budget_total))
+
+
+def _priced(offer: Offer) -> tuple[Prices, InputBound]:
+    assert offer.target.prices is not None  # only offers whose cost is known are left where money binds
+    return offer.target.prices, offer.input or InputBound(0, 0)
+
+
+def _unbounded(offer: Offer) -> InvalidRequest:
+    """Why the cost at a candidate has no bound, and what to do."""
+    name = offer.target.model
+    if offer.target.prices is None:
+        return InvalidRequest(
+            f"This API key has a budget, and no price is configured for `{name}`.",
+            param="model",
+            code="unpriced_model",
+        )
+    if offer.input is None:
+        return InvalidRequest(
+            f"This API key has a budget, and what is not text in the messages has no bound for `{name}`: "
+            "its context_length is not configured.",
+            param="messages",
+            code="unpriced_feature",
+        )
+    return InvalidRequest(
+        f"This API key has a budget, and the answer of `{name}` has no bound: send max_tokens.",
+        param="max_tokens",
+        code="max_tokens_required",
+    )
+
+
+def _offer(extent: Extent, target: TargetSettings, principal: Principal, output: int | None) -> Offer:
+    bound = input_bound(
+        extent.text_bytes,
+        extent.messages,
+        tools=extent.tools,
+        media=[None] * extent.media,
+        context_length=target.context_length,
+    )
+    maxima = (
+        output,
+        extent.output_max,
+        principal.max_output_tokens,
+        target.max_output_tokens,
+        target.context_length,
+    )
+    output_max = next((each for each in maxima if each is not None), None)
+    return _with_output(extent, Offer(target, bound, None, None), output_max)
+
+
+def _with_output(extent: Extent, offer: Offer, output_max: int | None) -> Offer:
+    target, bound = offer.target, offer.input
+    cost = None
+    if target.prices is not None and bound is not None and output_max is not None:
+        cost = worst_case([target.prices], bound, output_max * extent.choices, audio=extent.audio)
+    elif target.prices == FREE:
+        cost = 0
+    return Offer(target, bound, output_max, cost)

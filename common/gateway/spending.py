@@ -1,0 +1,41 @@
+"""Fields that make a request dearer than its tokens. For a caller who is bound by money each must be priced. Pure.
+
+Sources: https://openrouter.ai/docs/api-reference/chat-completion (2026-08-22),
+https://platform.openai.com/docs/api-reference/chat/create (2026-08-21).
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from common.model.errors import InvalidRequest
+
+_SPENDING: Final = (
+    "plugins",
+    "web_search_options",
+    "models",
+    "route",
+    "transforms",
+    "image_config",
+    "prediction",
+)
+_USUAL_TIERS: Final = frozenset({None, "default"})
+
+
+def refuse_unpriced_features(body: Mapping[str, Any]) -> None:
+    """`InvalidRequest` that names the first field which may cost what nobody has priced."""
+    for name in _SPENDING:
+        if body.get(name):
+            raise _unpriced(name)
+    if body.get("service_tier") not in _USUAL_TIERS:
+        raise _unpriced("service_tier")
+    for index, tool in enumerate(body.get("tools") or ()):
+        if tool.get("type") not in {"function", "custom"}:
+            raise _unpriced(f"tools[{index}].type")
+
+
+def _unpriced(param: str) -> InvalidRequest:
+    return InvalidRequest(
+        f"This API key has a budget, and `{param}` may cost more than the budget can be held to. Leave it out.",
+        param=param,
+        code="unpriced_feature",
+    )

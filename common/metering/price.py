@@ -1,0 +1,74 @@
+"""What a request cost, and the most that it can cost, in integer nano-dollars.
+
+A cost is one sum of integer products in pico-dollars, rounded up once: at most 999 pico-dollars too
+high, never too low.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import astuple, dataclass
+
+from common.model.price import PICO_PER_NANO, Prices
+from common.model.usage import Tokens
+
+
+def cost(prices: Prices, tokens: Tokens) -> int:
+    """Nano-dollars, rounded up."""
+    pairs = zip(astuple(prices.each()), astuple(tokens), strict=True)
+    return _nano(prices.request + sum(price * count for price, count in pairs))
+
+
+@dataclass(frozen=True, slots=True)
+class InputBound:
+    """The most tokens that an input can be: of text, and of what is not text."""
+
+    text: int
+    media: int
+
+    @property
+    def total(self) -> int:
+        """Both."""
+        return self.text + self.media
+
+
+def input_bound(
+    text_bytes: int, messages: int, *, tools: bool, media: Sequence[int | None], context_length: int | None
+) -> InputBound | None:
+    """The bound of an input, which is part of the trust boundary; None where there is none.
+
+    A token of text has at least one byte, a provider's template at most 64 tokens per message and 1,024 for tools.
+    `media` has the most tokens that the catalog knows for each part that is not text; None: as many as fit the context.
+    """
+    text = text_bytes + 64 * messages + (1_024 if tools else 0)
+    parts = [context_length if part is None else part for part in media]
+    if None in parts:
+        return None
+    most = sum(part for part in parts if part is not None)
+    if context_length is None:
+        return InputBound(text, most)
+    most = min(most, context_length)
+    return InputBound(min(text, context_length - most), most)
+
+
+def input_pico(prices: Prices, bound: InputBound) -> int:
+    """The most that an input can cost, with the price of the request itself, in pico-dollars."""
+    each = prices.each()
+    text = max(each.input, each.cache_read, each.cache_write)
+    media = max(text, each.image, each.audio)
+    return prices.request + bound.text * text + bound.media * media
+
+
+def output_pico(prices: Prices, *, audio: bool) -> int:
+    """The most that a token of output can cost, in pico-dollars; `audio`: whether the answer may be spoken."""
+    each = prices.each()
+    return max(each.output, each.reasoning, each.audio if audio else 0)
+
+
+def worst_case(candidates: Iterable[Prices], bound: InputBound, output: int, *, audio: bool = False) -> int:
+    """Nano-dollars to hold for one attempt at whichever candidate is dearest; `output` is of all choices together."""
+    return max(
+        _nano(input_pico(prices, bound) + output * output_pico(prices, audio=audio)) for prices in candidates
+    )
+
+
+def _nano(pico: int) -> int:
+    return -(-pico // PICO_PER_NANO)

@@ -1,0 +1,57 @@
+"""What the meter needs of a storage engine: rows of principals, and records, changed together or not at all.
+
+An engine translates and carries out; it decides nothing. `plan.py` has the table of what each part of a plan becomes.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from common.metering.plan import Plan
+from common.metering.standing import Standing
+from common.model.ids import RequestId
+from common.model.usage import UsageRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A plan for one row."""
+
+    row: str  # `key:` or `user:`, and its id
+    plan: Plan
+
+
+@dataclass(frozen=True, slots=True)
+class Records:
+    """What becomes of records along with changes."""
+
+    settled: UsageRecord | None = None  # written unless the request has a record that is not abandoned
+    abandoned: tuple[
+        UsageRecord, ...
+    ] = ()  # of swept holds; each is written unless there is one for its request
+    corrects: bool = False  # guard: `settled` replaces an abandoned record, or nothing is done at all
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """Whether all was done, and the rows as they are now, in the order of the changes."""
+
+    applied: bool
+    standings: Sequence[Standing]
+
+
+class Rows(Protocol):
+    """Rows by name. One that is missing reads as `EMPTY`."""
+
+    async def read(self, rows: Sequence[str]) -> Sequence[Standing]:
+        """The rows as they are, in this order."""
+
+    async def apply(self, changes: Sequence[Change], records: Records) -> Outcome:
+        """Do all, if every guard of every plan holds; otherwise nothing. Asked again after a lost reply, it is safe.
+
+        An engine that cannot change two rows at once changes them in order, and takes the first back (`withdraw`) where
+        the second does not hold.
+        """
+
+    async def find(self, request_id: RequestId) -> UsageRecord | None:
+        """The record of a request."""

@@ -1,0 +1,89 @@
+"""Whether the usage that an upstream reports can be true, and what stands in for it where it cannot.
+
+Usage comes normalised to the disjoint classes of `Tokens`, its values as they were in the JSON: whatever is not an
+integer, is negative, or contradicts the reported total or the bytes that went through the gateway, is not believed.
+
+An output is believed up to the larger of two bounds: `1.25 x maximum + 64`, where streams are cut, and one token per
+byte of content received and 64 more. What is above the hold and within them is a plausible excess: settlement books it
+as overrun. From below, a token of content is at most 16 bytes on average. An input is believed up to
+`1.25 x bound + 64`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Final
+
+from common.model.usage import Tokens
+
+CLASSES: Final = tuple(field.name for field in fields(Tokens))
+OUTPUT: Final = frozenset({"output", "reasoning"})
+REQUIRED: Final = frozenset({"input", "output"})
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What the gateway knows by itself about one attempt."""
+
+    input_bound: int  # tokens, as held
+    output_max: int  # tokens of all choices, as held
+    input_estimate: int  # tokens, as at admission
+    content_bytes: int  # received: text, reasoning, arguments of tools
+    content_events: int = 0  # of a stream
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """Usage to settle with."""
+
+    tokens: Tokens
+    estimated: bool
+
+
+def check_usage(reported: Mapping[str, object] | None, evidence: Evidence) -> Checked:
+    """The usage as reported if it can be true, else an estimate within what was held.
+
+    `reported` has a count for each class of `Tokens` (`input` and `output` at least) and, where the upstream told it,
+    the `total` of all.
+    """
+    tokens = _tokens(reported or {})
+    if tokens is None or not _plausible(tokens, evidence):
+        return Checked(estimate(evidence), estimated=True)
+    return Checked(tokens, estimated=False)
+
+
+def estimate(evidence: Evidence) -> Tokens:
+    """Four bytes to a token, at least one to an event, never more than was held."""
+    output = max(-(-evidence.content_bytes // 4), evidence.content_events)
+    return Tokens(
+        input=min(evidence.input_estimate, evidence.input_bound), output=min(output, evidence.output_max)
+    )
+
+
+def _tokens(reported: Mapping[str, object]) -> Tokens | None:
+    """The counts, if they are counts and agree with each other."""
+    counts: dict[str, int] = {}
+    for name in CLASSES:
+        count = reported.get(name, None if name in REQUIRED else 0)
+        if type(count) is not int or count < 0:
+            return None
+        counts[name] = count
+    tokens = Tokens(**counts)
+    return tokens if reported.get("total", tokens.total) == tokens.total else None
+
+
+def _plausible(tokens: Tokens, evidence: Evidence) -> bool:
+    output = tokens.output + tokens.reasoning
+    most_output = max(_with_slack(evidence.output_max), evidence.content_bytes + 64)
+    # audio is of both sides, and its bytes tell little: it is bounded with the input and the output together
+    read = tokens.total - output - tokens.audio
+    most_input = _with_slack(evidence.input_bound)
+    return (
+        evidence.content_bytes // 16 <= output + tokens.audio
+        and output <= most_output
+        and read <= most_input
+        and tokens.total <= most_input + most_output
+    )
+
+
+def _with_slack(tokens: int) -> int:
+    return tokens + tokens // 4 + 64

@@ -1,0 +1,37 @@
+"""One frozen `Settings`, parsed from `sluice.toml` and a mapping of variables. Nothing else reads configuration.
+
+All mistakes are reported together, each with its place and what was expected there. The file holds no secret: a
+provider's key is a reference, `env:NAME`, which is looked up in the variables.
+"""
+
+from common.settings.mistakes import Mistake, SettingsError
+from common.settings.parse import DEFAULT_TOML, EMBEDDED_MODEL, FILE_NAME, parse_settings
+from common.settings.values import (
+    LogLevel,
+    ModelSettings,
+    PlanSettings,
+    ProviderKind,
+    ProviderSettings,
+    Secret,
+    ServerSettings,
+    Settings,
+    TargetSettings,
+)
+
+__all__ = [
+    "DEFAULT_TOML",
+    "EMBEDDED_MODEL",
+    "FILE_NAME",
+    "LogLevel",
+    "Mistake",
+    "ModelSettings",
+    "PlanSettings",
+    "ProviderKind",
+    "ProviderSettings",
+    "Secret",
+    "ServerSettings",
+    "Settings",
+    "SettingsError",
+    "TargetSettings",
+    "parse_settings",
+]

@@ -1,0 +1,168 @@
+"""The tables of `sluice.toml`, as they are written there. `parse.py` makes values of them.
+
+A table inside a table is parsed by itself, so that a mistake in it is told with what is known there.
+"""
+
+import re
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Final, TypeAlias
+
+from pydantic import BeforeValidator, Field
+
+from common.model.limits import MAX_NANOUSD
+from common.model.price import usd_per_million, usd_per_request
+from common.settings.values import TABLE, ProviderKind
+
+ENV_PREFIX: Final = "env:"
+UNLIMITED: Final = "unlimited"
+LARGEST_COUNT: Final = 10**12
+_NANO_DIGITS: Final = 9
+# no query or fragment, which a path could not be appended to, and no user name or password: the file holds no secret
+_BASE_URL: Final = re.compile(r'https?://([\w.-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?(/[!"$->@-~]*)?', re.ASCII)
+_USD: Final = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,9})?", re.ASCII)
+
+
+def _http_url(value: Any) -> Any:
+    """A base URL without a slash at its end."""
+    if not isinstance(value, str) or _BASE_URL.fullmatch(value) is None:
+        raise ValueError("expected an address like https://llm.example.com/v1")
+    return value.rstrip("/")
+
+
+def _references(value: Any) -> Any:
+    """One reference or a list of them."""
+    references = value if isinstance(value, list) else [value]
+    if not all(
+        isinstance(each, str) and each.startswith(ENV_PREFIX) and each != ENV_PREFIX for each in references
+    ):
+        raise ValueError('expected "env:NAME" or a list of such: this file holds no secret')
+    return references
+
+
+def nanousd(text: str) -> int:
+    """Nano-dollars, of a decimal in USD. Raises `ValueError`."""
+    if _USD.fullmatch(text) is None:
+        raise ValueError('expected US dollars like "50.00", in quotes')
+    dollars, _, rest = text.partition(".")
+    amount = int(dollars + rest.ljust(_NANO_DIGITS, "0"))
+    if amount > MAX_NANOUSD:
+        raise ValueError("expected at most 9000000 US dollars")
+    return amount
+
+
+def _budget(value: Any) -> Any:
+    if value == UNLIMITED:
+        return None
+    return nanousd(value if isinstance(value, str) else str(value) if type(value) is int else "")
+
+
+def _count(value: Any) -> Any:
+    if value == UNLIMITED:
+        return None
+    if type(value) is not int or not 0 <= value <= LARGEST_COUNT:
+        raise ValueError('expected a whole number from 0, or "unlimited"')
+    return value
+
+
+def _per_token(value: Any) -> Any:
+    return usd_per_million(_decimal(value))
+
+
+def _per_request(value: Any) -> Any:
+    return usd_per_request(_decimal(value))
+
+
+def _decimal(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError('expected a decimal like "0.15", in quotes: it must be exact')  # noqa: TRY004 - pydantic's rule
+    return value
+
+
+Count: TypeAlias = Annotated[int | None, BeforeValidator(_count)]
+"""A limit; None is unlimited."""
+
+Budget: TypeAlias = Annotated[int | None, BeforeValidator(_budget)]
+"""Nano-dollars; None is unlimited."""
+
+TokenPrice: TypeAlias = Annotated[int, BeforeValidator(_per_token)]
+"""Pico-dollars per token."""
+
+Size: TypeAlias = Annotated[int, Field(ge=1, le=10**9)] | None
+"""Tokens."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProviderTable:
+    """`[providers.NAME]`."""
+
+    __pydantic_config__ = TABLE
+
+    kind: ProviderKind
+    base_url: Annotated[str, BeforeValidator(_http_url)] | None = None
+    api_key: Annotated[list[str], BeforeValidator(_references)] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PriceTable:
+    """`price`: USD per million tokens of a class; `request` per request."""
+
+    __pydantic_config__ = TABLE
+
+    input: TokenPrice
+    output: TokenPrice
+    cache_read: TokenPrice | None = None
+    cache_write: TokenPrice | None = None
+    reasoning: TokenPrice | None = None
+    image: TokenPrice | None = None
+    audio: TokenPrice | None = None
+    request: Annotated[int, BeforeValidator(_per_request)] = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TargetTable:
+    """A target that has more to say than where it is."""
+
+    __pydantic_config__ = TABLE
+
+    to: str
+    price: Any = None
+    context_length: Size = None
+    max_output_tokens: Size = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelTable:
+    """`[models."NAME"]`; what a target does not say holds from here."""
+
+    __pydantic_config__ = TABLE
+
+    targets: Annotated[list[Any], Field(min_length=1)]
+    price: Any = None
+    context_length: Size = None
+    max_output_tokens: Size = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanTable:
+    """`[plans.NAME]`."""
+
+    __pydantic_config__ = TABLE
+
+    requests_per_minute: Count = None
+    tokens_per_minute: Count = None
+    requests_per_day: Count = None
+    tokens_per_day: Count = None
+    max_parallel: Count = None
+    max_output_tokens: Size = None
+    budget: Any = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BudgetTable:
+    """`budget` of a plan: USD in a UTC day, in a UTC month, in total."""
+
+    __pydantic_config__ = TABLE
+
+    day: Budget = None
+    month: Budget = None
+    total: Budget = None

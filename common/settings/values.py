@@ -1,0 +1,99 @@
+"""What can be configured, as values. `sluice.toml` has a section for each mapping of `Settings`."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Annotated, Final
+
+from pydantic import ConfigDict, Field
+
+from common.model.limits import Limits
+from common.model.price import Prices
+
+TABLE: Final = ConfigDict(extra="forbid")
+_MIB: Final = 2**20
+
+
+class ProviderKind(StrEnum):
+    """How a provider is spoken to."""
+
+    OPENAI = "openai"  # OpenAI's protocol, at any address
+    OPENROUTER = "openrouter"
+    EMBEDDED = "embedded"  # the model that comes with the gateway; on one machine only
+
+
+class LogLevel(StrEnum):
+    """What is logged: this and everything graver."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """A value that does not print."""
+
+    value: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerSettings:
+    """`[server]`: bounds that hold for all requests. Times in seconds."""
+
+    __pydantic_config__ = TABLE
+
+    max_body_bytes: Annotated[int, Field(ge=1024, le=100 * _MIB)] = 20 * _MIB
+    connect_timeout_s: Annotated[float, Field(gt=0, le=60)] = 10.0
+    first_byte_timeout_s: Annotated[float, Field(gt=0, le=900)] = 300.0  # models may think before they answer
+    idle_timeout_s: Annotated[float, Field(gt=0, le=900)] = 120.0  # between two pieces of an answer
+    log_level: LogLevel = LogLevel.INFO
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderSettings:
+    """`[providers.NAME]`."""
+
+    name: str
+    kind: ProviderKind
+    base_url: str | None = None  # None: the kind's own
+    api_keys: tuple[Secret, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TargetSettings:
+    """Where a request can go: a model by the name that its provider knows it by."""
+
+    provider: str
+    model: str
+    prices: Prices | None = None  # None: nobody has said what it costs
+    context_length: int | None = None  # tokens, of input and output together
+    max_output_tokens: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSettings:
+    """`[models."NAME"]`: what clients ask for. Targets in order of preference."""
+
+    name: str
+    targets: tuple[TargetSettings, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PlanSettings:
+    """`[plans.NAME]`: the limits of keys and users that have this plan and none of their own."""
+
+    name: str
+    limits: Limits
+    max_output_tokens: int | None = None  # of an answer whose request does not say
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything that is configured."""
+
+    server: ServerSettings = ServerSettings()
+    providers: Mapping[str, ProviderSettings] = field(default_factory=dict)
+    models: Mapping[str, ModelSettings] = field(default_factory=dict)
+    plans: Mapping[str, PlanSettings] = field(default_factory=dict)

@@ -1,0 +1,222 @@
+"""The documentation says what is true, as far as a program can tell."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import fields
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import click
+import pytest
+
+from common.cli.root import sluice
+from common.settings import EMBEDDED_MODEL, ProviderKind, ServerSettings, SettingsError, parse_settings
+
+REPOSITORY: Final = Path(__file__).parents[2]
+PAGES: Final = sorted([*REPOSITORY.glob("*.md"), *REPOSITORY.glob("docs/**/*.md")])
+CONFIGURATION: Final = REPOSITORY / "docs/configuration.md"
+
+_FENCE: Final = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_SPAN: Final = re.compile(r"`([^`\n]+)`")
+_LINK: Final = re.compile(r"\[[^\]]+\]\(([^)\s]+)\)")
+_COMMAND: Final = re.compile(r"^(?:\$ )?(?:\.venv/bin/)?sluice(?= )(.*)", re.MULTILINE)
+_MAKE: Final = re.compile(r"^(?:\$ )?make ([a-z]+)", re.MULTILINE)
+_PATH: Final = re.compile(r"(?:\.ci|common|functions|tests|infra|docs|benchmarks)/[\w./-]*")
+
+
+class Block(NamedTuple):
+    """Fenced text, and its language."""
+
+    language: str
+    text: str
+
+
+def blocks(page: Path) -> list[Block]:
+    """All of a page's."""
+    return [Block(*found) for found in _FENCE.findall(page.read_text())]
+
+
+def prose(page: Path) -> str:
+    """What stands outside of the fences."""
+    return _FENCE.sub("", page.read_text())
+
+
+def code(page: Path) -> Iterator[str]:
+    """What a reader may paste or look up: code within the prose, and blocks for the shell."""
+    yield from _SPAN.findall(prose(page))
+    yield from (block.text for block in blocks(page) if block.language in {"sh", "text"})
+
+
+def anchors(page: Path) -> set[str]:
+    """Those that GitHub gives to headings: lower-case, without punctuation, hyphens for spaces."""
+    headings = re.findall(r"^#+ (.+)$", prose(page), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+class Commands:
+    """What the command line takes, by the words that lead there."""
+
+    def __init__(self) -> None:
+        self.options: dict[tuple[str, ...], set[str]] = {}
+        self.groups: set[tuple[str, ...]] = set()
+        self._add((), sluice)
+
+    def _add(self, path: tuple[str, ...], command: click.Command) -> None:
+        with click.Context(command) as context:
+            parameters = command.get_params(context)
+            self.options[path] = {name for each in parameters for name in each.opts if name[:2] == "--"}
+            if isinstance(command, click.Group):
+                self.groups.add(path)
+                for name in command.list_commands(context):
+                    found = command.get_command(context, name)
+                    assert found is not None
+                    self._add((*path, name), found)
+
+    def mistake(self, words: list[str]) -> str | None:
+        """What is wrong with a command line; None where nothing is."""
+        path: tuple[str, ...] = ()
+        while path in self.groups and words and words[0][:2] != "--" and words[0] != "...":
+            path = (*path, words.pop(0))
+            if path not in self.options:
+                return f"no command `{' '.join(path)}`"
+        unknown = {word for word in words if word[:2] == "--"} - self.options[path]
+        return f"`{' '.join(path)}` has no {', '.join(sorted(unknown))}" if unknown else None
+
+
+COMMANDS: Final = Commands()
+
+
+def each_page(*, at_least: int) -> list[object]:
+    """The pages as a table; a glob that finds nothing would test nothing."""
+    assert len(PAGES) >= at_least
+    return [pytest.param(page, id=str(page.relative_to(REPOSITORY))) for page in PAGES]
+
+
+ON_EVERY_PAGE: Final = pytest.mark.parametrize("page", each_page(at_least=7))
+
+
+@ON_EVERY_PAGE
+def test_links(page: Path) -> None:
+    """A link within the repository leads to a file, and to a heading where it names one."""
+    broken = []
+    for link in _LINK.findall(prose(page)):
+        if link.startswith(("http://", "https://")):
+            continue
+        name, _, anchor = link.partition("#")
+        file = (page.parent / name).resolve() if name else page
+        if not file.is_file() or (anchor and anchor not in anchors(file)):
+            broken.append(link)
+    assert broken == []
+
+
+@ON_EVERY_PAGE
+def test_paths(page: Path) -> None:
+    """A path that is named exists."""
+    named = [span for span in _SPAN.findall(prose(page)) if _PATH.fullmatch(span)]
+    assert [path for path in named if not (REPOSITORY / path).exists()] == []
+
+
+@ON_EVERY_PAGE
+def test_configuration_parses(page: Path) -> None:
+    """Every piece of configuration is a whole one without a mistake, once its variables are set."""
+    for block in blocks(page):
+        if block.language == "toml":
+            variables = dict.fromkeys(re.findall(r"env:(\w+)", block.text), "secret")
+            parse_settings(block.text, variables)
+
+
+@ON_EVERY_PAGE
+def test_commands_exist(page: Path) -> None:
+    """A command of `sluice` that is named exists, and so do its options; a target of make likewise."""
+    targets = set(re.findall(r"^([a-z]+):", (REPOSITORY / "Makefile").read_text(), re.MULTILINE))
+    mistakes = []
+    for text in code(page):
+        mistakes += [COMMANDS.mistake(line.split()) for line in _COMMAND.findall(text)]
+        mistakes += [f"no target {name}" for name in _MAKE.findall(text) if name not in targets]
+    assert [mistake for mistake in mistakes if mistake] == []
+
+
+@ON_EVERY_PAGE
+def test_python_compiles(page: Path) -> None:
+    """Python that is shown is Python."""
+    for block in blocks(page):
+        if block.language == "python":
+            compile(block.text, page.name, "exec")
+
+
+def test_quoted_code_stands_in_the_source() -> None:
+    """What CONTRIBUTING shows as an example is the code's own."""
+    sources = [REPOSITORY / "common/targets/local_server.py", REPOSITORY / "tests/contract/adapters.py"]
+    quoted = [block.text for block in blocks(REPOSITORY / "CONTRIBUTING.md") if block.language == "python"]
+    assert len(quoted) == len(sources)
+    for text, source in zip(quoted, sources, strict=True):
+        assert text in source.read_text()
+
+
+@pytest.mark.parametrize(
+    ("line", "mistake"),
+    [
+        ("serve --port 9000", None),
+        ("keys ...", None),
+        ("keys create --user alice --json", None),
+        ("keys forge", "no command `keys forge`"),
+        ("usage --by model", "no command `usage`"),
+        ("keys list --by model", "`keys list` has no --by"),
+    ],
+)
+def test_check_of_commands_is_awake(line: str, mistake: str | None) -> None:
+    """A command or option that does not exist would be told."""
+    assert COMMANDS.mistake(line.split()) == mistake
+
+
+@pytest.mark.parametrize("command", [path for path in COMMANDS.options if path not in COMMANDS.groups])
+def test_every_command_is_described(command: tuple[str, ...]) -> None:
+    """Whatever the command line takes, the page on it names."""
+    spans = _SPAN.findall(prose(CONFIGURATION))
+    assert any(span.startswith(" ".join(("sluice", *command))) for span in spans)
+    words = {word for span in spans for word in span.split()}
+    assert COMMANDS.options[command] - words == set()
+
+
+def test_every_bound_is_described() -> None:
+    """The page on configuration shows all of `[server]`, with the values that hold without it."""
+    (shown,) = (block.text for block in blocks(CONFIGURATION) if "[server]" in block.text)
+    assert parse_settings(shown, {}).server == ServerSettings()
+    assert re.findall(r"^(\w+) =", shown, re.MULTILINE) == [field.name for field in fields(ServerSettings)]
+
+
+MISTAKEN: Final = """
+[server]
+max_body_bytes = "many"
+
+[providers.openrouter]
+kind = "openrouter"
+api_key = "sk-or-1234"
+
+[models."gpt-4o-mini"]
+targets = ["gpt-4o-mini"]
+"""
+
+
+def test_mistakes_are_told_as_shown() -> None:
+    """The page on configuration shows what is said of mistakes, word by word."""
+    (shown,) = (block.text for block in blocks(CONFIGURATION) if "Error: " in block.text)
+    with pytest.raises(SettingsError) as caught:
+        parse_settings(MISTAKEN, {})
+    assert [f"Error: {each}" for each in caught.value.mistakes] == shown.splitlines()[1:]
+
+
+def test_every_kind_is_described() -> None:
+    """It names all kinds of providers."""
+    assert {f'"{kind}"' for kind in ProviderKind} <= set(_SPAN.findall(prose(CONFIGURATION)))
+
+
+def test_readme_asks_for_models_that_there_are() -> None:
+    """The models that the README asks for are those that answer at that point of it."""
+    readme = (REPOSITORY / "README.md").read_text()
+    sections = dict(re.findall(r"^## (.+?)\n(.*?)(?=^## |\Z)", readme, re.MULTILINE | re.DOTALL))
+    for title in ("Try it", "From an OpenAI client"):
+        assert set(re.findall(r'model(?:": |=)"([^"]+)"', sections[title])) == {EMBEDDED_MODEL}
+    example = (REPOSITORY / "sluice.example.toml").read_text()
+    (asked,) = re.findall(r"ask for `([^`]+)`", sections["A real model"])
+    assert asked in parse_settings(example, {"OPENROUTER_API_KEY": "secret"}).models
