@@ -24,10 +24,11 @@ from common.gateway.delivery import EventStream, Headers, Out
 from common.gateway.extent import extent
 from common.gateway.gateway import Gateway
 from common.gateway.interrupt import Interruptible
-from common.gateway.quote import Offer, is_bound_by_money, lower, make_quote
+from common.gateway.quote import Offer, lower, make_quote
 from common.gateway.ratelimit import ratelimit_headers
 from common.gateway.relay import read_whole, relay
 from common.gateway.spending import refuse_unpriced_features
+from common.metering.usage_check import with_slack
 from common.model.admission import Admission, Ask
 from common.model.errors import ClientLeft, LimitError, SluiceError, UpstreamBroken, UpstreamError
 from common.model.ids import RequestId
@@ -64,8 +65,7 @@ class Call:
         self._context = context
         self._request = request
         self._body = body
-        self._bound_by_money = is_bound_by_money(principal)
-        if self._bound_by_money:
+        if principal.bound_by_money:
             refuse_unpriced_features(body.values)
         targets = candidates(gateway.settings.models, request.model)
         self._quote = make_quote(extent(request, body), targets, principal)
@@ -185,6 +185,9 @@ class Call:
         if request.streamed and not request.wants_usage:
             given = self._body.values.get("stream_options") or {}
             changes["stream_options"] = {**given, "include_usage": True}
+        if self._ask.principal.bound_by_money and offer.target.prices is not None:
+            provider = self._gateway.routes[offer.target.provider].provider
+            changes |= provider.price_bound(self._body.values, offer.target.prices)
         if quote.output_max is not None:
             changes |= dict.fromkeys(request.output_fields, offer.output_max)
         return self._body.with_members(changes)
@@ -209,13 +212,19 @@ class Call:
             raise UpstreamBroken("The provider answered in one piece where a stream was asked for.")
         answer = ChatStream(show_usage=self._request.wants_usage, choices=self._quote.extent.choices)
         try:
-            await relay(response, answer, client, self._first_content)
+            await relay(response, answer, client, self._first_content, self._most_tokens(attempt.offer))
             attempt.whole = True
         finally:
             attempt.usage = reported_usage(answer.usage)
             attempt.provider_cost_nanousd = reported_cost(answer.usage)
             attempt.content_bytes = answer.content_bytes
             attempt.content_events = answer.events
+
+    def _most_tokens(self, offer: Offer) -> int | None:
+        """Where a stream is cut: above what usage is believed to, from below."""
+        if offer.output_max is None:
+            return None
+        return with_slack(offer.output_max * self._quote.extent.choices)
 
     def _first_content(self) -> None:
         self._account.first_byte = self._gateway.clock.monotonic()

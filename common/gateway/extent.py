@@ -35,7 +35,7 @@ def extent(request: ChatRequest, body: JsonMembers) -> Extent:
         part for message in request.messages if isinstance(message.content, list) for part in message.content
     ]
     media = [part for part in parts if part.get("type") not in _TEXT_PARTS]
-    data_bytes = sum(len(text) for part in media for text in _strings(part.values(), _LONGEST_OF_A_PART))
+    data_bytes = sum([len(text) for part in media for text in _strings(part.values(), _LONGEST_OF_A_PART)])
     format_ = (request.response_format or {}).get("type")
     return Extent(
         text_bytes=max(body.size - data_bytes, 0),
@@ -51,7 +51,7 @@ def extent(request: ChatRequest, body: JsonMembers) -> Extent:
 
 def _most(*given: int | None) -> int | None:
     """The larger one: which of two maxima a provider takes, it does not say."""
-    return max((each for each in given if each is not None), default=None)
+    return max([each for each in given if each is not None], default=None)
 
 
 def _strings(values: Iterable[Any], depth: int) -> Iterator[str]:

@@ -13,8 +13,7 @@ from common.metering.budget import affordable_output
 from common.metering.price import InputBound, input_bound, input_pico, output_pico, worst_case
 from common.metering.usage_check import Evidence
 from common.model.errors import InvalidRequest
-from common.model.limits import Limits
-from common.model.price import FREE, Prices
+from common.model.price import Prices
 from common.model.principal import Principal
 from common.settings import TargetSettings
 
@@ -69,8 +68,8 @@ class Quote:
 
 def make_quote(extent: Extent, targets: Sequence[TargetSettings], principal: Principal) -> Quote:
     """The quote for a request. `InvalidRequest` where money binds its caller and no candidate's cost is bounded."""
-    offers = [_offer(extent, target, principal, None) for target in targets]
-    if not is_bound_by_money(principal):
+    offers = [_offer(extent, target, principal) for target in targets]
+    if not principal.bound_by_money:
         return Quote(extent, offers, output_max=None)
     bounded = [offer for offer in offers if offer.cost_nanousd is not None]
     if not bounded:
@@ -92,19 +91,13 @@ def lower(quote: Quote, room_nanousd: int) -> Quote | None:
     output = affordable_output(asked, room_nanousd, input_pico=dearest_input, token_pico=dearest_token)
     if not 0 < output < asked:
         return None
-    offers = [
-        _with_output(quote.extent, offer, min(output, offer.output_max or output)) for offer in quote.offers
-    ]
+    offers = [_lowered(quote.extent, offer, output) for offer in quote.offers]
     return Quote(quote.extent, offers, output_max=output, lowered=True)
 
 
-def is_bound_by_money(principal: Principal) -> bool:
-    """Whether its key or its user has a budget."""
-    return any(_has_budget(limits) for limits in (principal.key_limits, principal.user_limits))
-
-
-def _has_budget(limits: Limits) -> bool:
-    return any(each is not None for each in (limits.budget_day, limits.budget_month, limits.budget_total))
+def _lowered(extent: Extent, offer: Offer, output: int) -> Offer:
+    output_max = min(output, offer.output_max or output)
+    return Offer(offer.target, offer.input, output_max, _cost(extent, offer.target, offer.input, output_max))
 
 
 def _priced(offer: Offer) -> tuple[Prices, InputBound]:
@@ -135,7 +128,8 @@ def _unbounded(offer: Offer) -> InvalidRequest:
     )
 
 
-def _offer(extent: Extent, target: TargetSettings, principal: Principal, output: int | None) -> Offer:
+def _offer(extent: Extent, target: TargetSettings, principal: Principal) -> Offer:
+    """A candidate with its bounds; the first maximum that somebody named is the output's."""
     bound = input_bound(
         extent.text_bytes,
         extent.messages,
@@ -143,22 +137,20 @@ def _offer(extent: Extent, target: TargetSettings, principal: Principal, output:
         media=[None] * extent.media,
         context_length=target.context_length,
     )
-    maxima = (
-        output,
-        extent.output_max,
-        principal.max_output_tokens,
-        target.max_output_tokens,
-        target.context_length,
-    )
-    output_max = next((each for each in maxima if each is not None), None)
-    return _with_output(extent, Offer(target, bound, None, None), output_max)
+    output_max = extent.output_max
+    if output_max is None:
+        maxima = (principal.max_output_tokens, target.max_output_tokens, target.context_length)
+        output_max = next((each for each in maxima if each is not None), None)
+    return Offer(target, bound, output_max, _cost(extent, target, bound, output_max))
 
 
-def _with_output(extent: Extent, offer: Offer, output_max: int | None) -> Offer:
-    target, bound = offer.target, offer.input
-    cost = None
-    if target.prices is not None and bound is not None and output_max is not None:
-        cost = worst_case([target.prices], bound, output_max * extent.choices, audio=extent.audio)
-    elif target.prices == FREE:
-        cost = 0
-    return Offer(target, bound, output_max, cost)
+def _cost(
+    extent: Extent, target: TargetSettings, bound: InputBound | None, output_max: int | None
+) -> int | None:
+    if target.prices is None:
+        return None
+    if target.prices.is_free:
+        return 0
+    if bound is None or output_max is None:
+        return None
+    return worst_case([target.prices], bound, output_max * extent.choices, audio=extent.audio)

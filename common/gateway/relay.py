@@ -17,11 +17,16 @@ TAIL_S: Final = 0.25  # for the connection's sake: what may come behind the prot
 
 
 async def relay(
-    response: UpstreamResponse, answer: ChatStream, client: EventStream, on_first: Callable[[], None]
+    response: UpstreamResponse,
+    answer: ChatStream,
+    client: EventStream,
+    on_first: Callable[[], None],
+    most_tokens: int | None,
 ) -> None:
     """Pump until the end. `UpstreamError` where the answer is not whole; what was sound has been sent on by then.
 
-    `on_first` is called before the first events go out.
+    `on_first` is called before the first events go out. An output of more than `most_tokens` is cut: what a provider
+    gives beyond the maximum that it was told, nobody has money held for.
     """
     first = True
     while data := await response.read():
@@ -32,6 +37,9 @@ async def relay(
         if answer.done:
             await client.end(events)
             await _finish(response)
+            return
+        if most_tokens is not None and answer.exceeds(most_tokens):
+            await client.end(events + answer.cut())
             return
         if events:
             await client.write(events)

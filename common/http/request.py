@@ -14,6 +14,7 @@ from common.model.principal import Permission, Principal
 from common.wire.json_members import JsonMembers, NotAnObject
 
 _Model = TypeVar("_Model", bound=BaseModel)
+_LONGEST_NAME: Final = 64  # a longer one is no field's, but a key within one that the client made up
 _TYPES: Final = {
     "bool_type": "true or false",
     "dict_type": "an object",
@@ -122,6 +123,8 @@ def _param(loc: tuple[Any, ...]) -> str:
     for part in loc[1:]:
         if isinstance(part, int):
             path += f"[{part}]"
-        elif part.isidentifier() and part not in {"str", "int", "float", "bool"}:
+        elif (
+            part.isidentifier() and len(part) <= _LONGEST_NAME and part not in {"str", "int", "float", "bool"}
+        ):
             path += f".{part}"
     return path

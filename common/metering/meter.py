@@ -23,7 +23,7 @@ from common.metering.window import SUB_WINDOW_MS
 from common.model.admission import Admission, Ask
 from common.model.errors import LimitError, StorageUnavailable
 from common.model.ids import KeyId
-from common.model.limits import UNLIMITED, Headroom, Limit, Limits, Reason, Refused, Room
+from common.model.limits import Headroom, Limit, Limits, Reason, Refused, Room
 from common.model.principal import Principal
 from common.model.usage import Outcome, Tokens, UsageRecord
 from common.ports import Clock
@@ -44,7 +44,7 @@ class LimitMeter:
 
     async def admit(self, ask: Ask) -> Admission:
         """See `Meter.admit`."""
-        limits = _limits(ask.principal)
+        limits = ask.principal.limits
         if not limits:
             return Admission(ask, ask.cost_nanousd, ask.now_ms // SUB_WINDOW_MS, Headroom(None, None))
         asked = decision.Ask(ask.request_id, ask.cost_nanousd, ask.tokens)
@@ -60,7 +60,7 @@ class LimitMeter:
     async def extend(self, admission: Admission, more_nanousd: int) -> Admission:
         """See `Meter.extend`."""
         ask = admission.ask
-        limits = _limits(ask.principal)
+        limits = ask.principal.limits
         if not limits:
             return replace(admission, held_nanousd=admission.held_nanousd + more_nanousd)
         now_ms = self._clock.now_ms()
@@ -74,7 +74,7 @@ class LimitMeter:
 
     async def settle(self, admission: Admission, record: UsageRecord) -> None:
         """See `Meter.settle`."""
-        rows = list(_limits(admission.ask.principal))
+        rows = list(admission.ask.principal.limits)
         now_ms = self._clock.now_ms()
         standings, fresh = await self._standings(rows)
         for _ in range(TRIES):
@@ -149,12 +149,6 @@ def _held(plan: Plan) -> Hold:
     if plan.hold is None:
         raise StorageUnavailable("The request took so long that its hold has expired.")
     return plan.hold
-
-
-def _limits(principal: Principal) -> dict[str, Limits]:
-    """The rows that bind a principal."""
-    both = {f"key:{principal.key_id}": principal.key_limits, f"user:{principal.user}": principal.user_limits}
-    return {row: limits for row, limits in both.items() if limits != UNLIMITED}
 
 
 def _is_final(refusal: tuple[str, Refused]) -> bool:

@@ -5,7 +5,7 @@ high, never too low.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 
 from common.model.price import PICO_PER_NANO, Prices
 from common.model.usage import Tokens
@@ -13,8 +13,8 @@ from common.model.usage import Tokens
 
 def cost(prices: Prices, tokens: Tokens) -> int:
     """Nano-dollars, rounded up."""
-    pairs = zip(astuple(prices.each()), astuple(tokens), strict=True)
-    return _nano(prices.request + sum(price * count for price, count in pairs))
+    pairs = zip(prices.each, tokens, strict=True)
+    return _nano(prices.request + sum([price * count for price, count in pairs if count]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +39,8 @@ def input_bound(
     `media` has the most tokens that the catalog knows for each part that is not text; None: as many as fit the context.
     """
     text = text_bytes + 64 * messages + (1_024 if tools else 0)
+    if not media:
+        return InputBound(text if context_length is None else min(text, context_length), 0)
     parts = [context_length if part is None else part for part in media]
     if None in parts:
         return None
@@ -51,16 +53,12 @@ def input_bound(
 
 def input_pico(prices: Prices, bound: InputBound) -> int:
     """The most that an input can cost, with the price of the request itself, in pico-dollars."""
-    each = prices.each()
-    text = max(each.input, each.cache_read, each.cache_write)
-    media = max(text, each.image, each.audio)
-    return prices.request + bound.text * text + bound.media * media
+    return prices.request + bound.text * prices.text_most + bound.media * prices.media_most
 
 
 def output_pico(prices: Prices, *, audio: bool) -> int:
     """The most that a token of output can cost, in pico-dollars; `audio`: whether the answer may be spoken."""
-    each = prices.each()
-    return max(each.output, each.reasoning, each.audio if audio else 0)
+    return max(prices.output_most, prices.each.audio) if audio else prices.output_most
 
 
 def worst_case(candidates: Iterable[Prices], bound: InputBound, output: int, *, audio: bool = False) -> int:

@@ -10,12 +10,12 @@ as overrun. From below, a token of content is at most 16 bytes on average. An in
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Final
 
 from common.model.usage import Tokens
 
-CLASSES: Final = tuple(field.name for field in fields(Tokens))
+CLASSES: Final = Tokens._fields
 OUTPUT: Final = frozenset({"output", "reasoning"})
 REQUIRED: Final = frozenset({"input", "output"})
 
@@ -61,22 +61,21 @@ def estimate(evidence: Evidence) -> Tokens:
 
 def _tokens(reported: Mapping[str, object]) -> Tokens | None:
     """The counts, if they are counts and agree with each other."""
-    counts: dict[str, int] = {}
-    for name in CLASSES:
-        count = reported.get(name, None if name in REQUIRED else 0)
-        if type(count) is not int or count < 0:
-            return None
-        counts[name] = count
-    tokens = Tokens(**counts)
-    return tokens if reported.get("total", tokens.total) == tokens.total else None
+    counts = [reported.get(name, None if name in REQUIRED else 0) for name in CLASSES]
+    whole = [count for count in counts if type(count) is int and count >= 0]
+    if len(whole) < len(counts):
+        return None
+    tokens = Tokens(*whole)
+    total = tokens.total
+    return tokens if reported.get("total", total) == total else None
 
 
 def _plausible(tokens: Tokens, evidence: Evidence) -> bool:
     output = tokens.output + tokens.reasoning
-    most_output = max(_with_slack(evidence.output_max), evidence.content_bytes + 64)
+    most_output = max(with_slack(evidence.output_max), evidence.content_bytes + 64)
     # audio is of both sides, and its bytes tell little: it is bounded with the input and the output together
     read = tokens.total - output - tokens.audio
-    most_input = _with_slack(evidence.input_bound)
+    most_input = with_slack(evidence.input_bound)
     return (
         evidence.content_bytes // 16 <= output + tokens.audio
         and output <= most_output
@@ -85,5 +84,6 @@ def _plausible(tokens: Tokens, evidence: Evidence) -> bool:
     )
 
 
-def _with_slack(tokens: int) -> int:
+def with_slack(tokens: int) -> int:
+    """The line above which a count is not believed, and a stream is cut."""
     return tokens + tokens // 4 + 64

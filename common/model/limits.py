@@ -45,6 +45,11 @@ class Limits:
                     f"{field.name} must be between 0 and {MAX_NANOUSD} (budgets: $9 million), not {value}"
                 )
 
+    @property
+    def has_budget(self) -> bool:
+        """Whether money is limited."""
+        return any(each is not None for each in (self.budget_day, self.budget_month, self.budget_total))
+
     def of(self, limit: Limit) -> int | None:
         """The value of `limit`. No sum of money may pass `MAX_NANOUSD`, so the total is never without a bound."""
         value: int | None = getattr(self, limit)

@@ -4,7 +4,7 @@ A price is an integer of pico-dollars (1e-12 USD) per token: a decimal of USD pe
 places of that (twelve of USD per token) are exact, and a price with more is refused rather than rounded.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 from typing import Final
 
@@ -28,6 +28,22 @@ def usd_per_token(text: str) -> int:
 def usd_per_request(text: str) -> int:
     """Pico-dollars per request, of a decimal in USD. Raises `ValueError`."""
     return _pico(text, 10**12, LARGEST_REQUEST)
+
+
+def usd_per_million_text(pico: int) -> str:
+    """A price per token as a decimal in USD per million tokens; exact."""
+    return _decimal(pico, 6)
+
+
+def usd_text(pico: int) -> str:
+    """A price per request as a decimal in USD; exact."""
+    return _decimal(pico, 12)
+
+
+def _decimal(number: int, places: int) -> str:
+    whole, rest = divmod(number, 10**places)
+    fraction = f"{rest:0{places}d}".rstrip("0")
+    return f"{whole}.{fraction}" if fraction else str(whole)
 
 
 def _pico(text: str, scale: int, largest: int) -> int:
@@ -56,9 +72,15 @@ class Prices:
     audio: int | None = None  # else as the dearer of input and output
     request: int = 0
 
-    def each(self) -> Tokens:
-        """The price of one token of each class."""
-        return Tokens(
+    each: Tokens = field(init=False, compare=False)  # the price of one token of each class
+    text_most: int = field(init=False, compare=False)  # of a token of input, if it is text
+    media_most: int = field(init=False, compare=False)  # if it may be anything
+    output_most: int = field(init=False, compare=False)  # of a token of output, if it is text
+    is_free: bool = field(init=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Once per price, for all requests."""
+        each = Tokens(
             input=self.input,
             cache_read=_or(self.cache_read, self.input),
             cache_write=_or(self.cache_write, self.input),
@@ -67,6 +89,16 @@ class Prices:
             image=_or(self.image, self.input),
             audio=_or(self.audio, max(self.input, self.output)),
         )
+        text_most = max(each.input, each.cache_read, each.cache_write)
+        derived = {
+            "each": each,
+            "text_most": text_most,
+            "media_most": max(text_most, each.image, each.audio),
+            "output_most": max(each.output, each.reasoning),
+            "is_free": not any(each) and not self.request,
+        }
+        for name, value in derived.items():
+            object.__setattr__(self, name, value)
 
 
 def _or(price: int | None, otherwise: int) -> int:

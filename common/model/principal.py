@@ -57,3 +57,14 @@ class Principal:
     key_limits: Limits = UNLIMITED
     user_limits: Limits = UNLIMITED
     max_output_tokens: int | None = None  # what an answer may be at most, where the request does not say
+    limits: Mapping[str, Limits] = field(
+        init=False, compare=False
+    )  # what binds it, by the name of the meter's row
+    bound_by_money: bool = field(init=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Once per principal, for all its requests."""
+        both = {f"key:{self.key_id}": self.key_limits, f"user:{self.user}": self.user_limits}
+        limits = {row: limits for row, limits in both.items() if limits != UNLIMITED}
+        object.__setattr__(self, "limits", limits)
+        object.__setattr__(self, "bound_by_money", any(each.has_budget for each in limits.values()))

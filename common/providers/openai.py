@@ -19,6 +19,7 @@ from common.model.errors import (
     UpstreamRejected,
     UpstreamTimeout,
 )
+from common.model.price import Prices, usd_per_million_text, usd_text
 from common.ports import Timeouts, UpstreamRequest
 from common.providers.openai_usage import content_bytes
 from common.settings import ProviderKind, ProviderSettings
@@ -81,6 +82,22 @@ class Provider:
     def chat_request(self, body: bytes, timeouts: Timeouts) -> UpstreamRequest:
         """The request for a chat completion; `body` is JSON."""
         return UpstreamRequest("POST", f"{self.base_url}/chat/completions", self.headers, body, timeouts)
+
+    def price_bound(self, body: Mapping[str, Any], prices: Prices) -> dict[str, object]:
+        """Members that keep the provider from choosing something dearer than the prices that money is held at.
+
+        OpenRouter's `max_price` is in USD per million tokens, and per request.
+        """
+        if self.kind is not ProviderKind.OPENROUTER:
+            return {}
+        given = body.get("provider")
+        wanted = given if isinstance(given, dict) else {}
+        most = {
+            "prompt": usd_per_million_text(prices.input),
+            "completion": usd_per_million_text(prices.output),
+            "request": usd_text(prices.request),
+        }
+        return {"provider": {**wanted, "max_price": most}}
 
     def hide(self, text: str) -> str:
         """`text`, should the provider have said in it where it is or what it is asked with."""
@@ -190,7 +207,7 @@ def _said(message: Any) -> str:
     """`: ` and a provider's words, without what is not the client's to see; nothing where there are none."""
     said = message.strip() if isinstance(message, str) else ""
     if len(said) > _MAX_MESSAGE:
-        said = said[:_MAX_MESSAGE].rpartition(" ")[0] + " ..."  # half a key would not be known as one
+        said = said[:_MAX_MESSAGE].rpartition(" ")[0]  # half a key would not be known as one
     return f": {_PRIVATE.sub(_HIDDEN, said)}" if said else ""
 
 

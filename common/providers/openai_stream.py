@@ -17,6 +17,9 @@ from common.wire.sse import DONE, EventTooLong, SseParser, frame
 MAX_EVENT_BYTES: Final = 4 * 2**20  # a generated image comes as one event
 _FRAME_BYTES: Final = len(frame(b""))
 _DATA_BYTES: Final = len(b"data: ")
+_SAME: Final = ("id", "object", "created", "model", "system_fingerprint")  # in all events of a stream
+_TAIL_BYTES: Final = 64  # where the protocol's end stands; an end that comes before is no plain event either
+_BYTES_PER_TOKEN: Final = 16  # of content, at most: so many bytes are at least one token
 _FINISHED: Final = re.compile(rb'"finish_reason"\s*:\s*"[^"]')  # some providers write "" for "not yet"
 _USAGE: Final = re.compile(rb'"usage"\s*:\s*[^n\s]')  # OpenAI's chunks have a null until the last
 _ERROR: Final = re.compile(rb'"error"\s*:\s*[^n\s]')
@@ -30,6 +33,7 @@ class ChatStream:
     __slots__ = (
         "_choices",
         "_envelope_bytes",
+        "_latest",
         "_parser",
         "_show_usage",
         "done",
@@ -48,9 +52,8 @@ class ChatStream:
         self.usage: Any = None  # as the provider said it
         self.events = 0  # sent on
         self.output_bytes = 0  # of their payloads
-        self._envelope_bytes = (
-            0  # of a payload, around its content: the length of the first, which has none yet
-        )
+        self._envelope_bytes = 0  # of a payload, around its content: as long as the first, which has none yet
+        self._latest = b""  # what went on last: one payload, or whole events
         self.finished = 0  # choices that have told why they ended
         self.done = False  # the protocol's own end has come; what follows it is ignored
         # what the provider told instead of an end; what came before it is sound, what follows it is ignored
@@ -60,6 +63,26 @@ class ChatStream:
     def content_bytes(self) -> int:
         """About how long the content is: rather too short, since the first event names the role, too."""
         return max(0, self.output_bytes - self.events * self._envelope_bytes)
+
+    def exceeds(self, tokens: int) -> bool:
+        """Whether it has certainly more tokens of output than these: an event has one, and so have 16 bytes."""
+        return max(self.events, self.content_bytes // _BYTES_PER_TOKEN) > tokens
+
+    def cut(self) -> bytes:
+        """The end of a stream that is not let go on: a last event that says so, as for a length that is reached."""
+        self.done = True
+        latest = (
+            self._latest[self._latest.rfind(b"data: {") + _DATA_BYTES :]
+            if b"data: {" in self._latest
+            else b""
+        )
+        try:
+            event: dict[str, Any] = json.loads(latest or self._latest)
+        except ValueError:
+            event = {}
+        choices = [{"index": index, "delta": {}, "finish_reason": "length"} for index in range(self._choices)]
+        last = {name: event[name] for name in _SAME if name in event} | {"choices": choices}
+        return frame(json.dumps(last, separators=(",", ":")).encode()) + frame(DONE)
 
     def feed(self, data: bytes) -> bytes:
         """What goes to the client, whole events."""
@@ -99,7 +122,7 @@ class ChatStream:
             end = usage.start()
         if (error := _ERROR.search(data, 0, end)) is not None:
             end = error.start()
-        if (done := data.find(DONE, 0, end)) >= 0:
+        if (done := data.rfind(DONE, max(0, end - _TAIL_BYTES), end)) >= 0:
             end = done
         plain = data[: data.rfind(b"\n\n", 0, end) + 2]
         return plain if _PLAIN.fullmatch(plain) else b""
@@ -113,6 +136,7 @@ class ChatStream:
             self._envelope_bytes = size if first < 0 else first - _DATA_BYTES
         self.events += events
         self.output_bytes += size
+        self._latest = text
 
     def _fail(self, failure: UpstreamError) -> None:
         """That it ends so, unless it has ended before."""

@@ -67,7 +67,8 @@ def _texts(choices: Any) -> Iterator[str]:
         if not isinstance(message, dict):
             continue
         yield from (text for name in _CONTENT if isinstance(text := message.get(name), str))
-        for call in message.get("tool_calls") or ():
+        calls = message.get("tool_calls")
+        for call in calls if isinstance(calls, list) else ():
             function = call.get("function") if isinstance(call, dict) else None
             arguments = function.get("arguments") if isinstance(function, dict) else None
             if isinstance(arguments, str):

@@ -21,18 +21,26 @@ from common.adapters.upstream.embedded import EmbeddedModel
 from common.adapters.upstream.pooled import PooledUpstream
 from common.gateway.gateway import Gateway, Route
 from common.metering.meter import LimitMeter
-from common.ports import KeyStore
+from common.ports import KeyStore, UserStore
 from common.providers.openai import provider_of
 from common.settings import ProviderKind, Settings
 
 DATABASE: Final = "sluice.db"
 
 
+@dataclass(frozen=True, slots=True)
+class LocalStores:
+    """Who may ask, and their limits."""
+
+    keys: KeyStore
+    users: UserStore
+
+
 @asynccontextmanager
-async def open_keys(data: Path) -> AsyncIterator[KeyStore]:
-    """The keys alone, for commands. `StorageUnavailable` tells what is wrong with the folder `data`."""
+async def open_stores(data: Path) -> AsyncIterator[LocalStores]:
+    """The stores alone, for commands. `StorageUnavailable` tells what is wrong with the folder `data`."""
     async with open_sqlite(data / DATABASE) as database:
-        yield SqlKeyStore(database)
+        yield LocalStores(SqlKeyStore(database), SqlUserStore(database))
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ while it takes no new ones. It tells of a client's leaving by `receive`; here th
 
 import asyncio
 import errno
+import gc
 import socket
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -23,6 +24,7 @@ _HEADERS_MS: Final = 10_000
 _HEADERS_BYTES: Final = 64 * 1024
 _BACKLOG: Final = 2048
 _WATCH_AFTER_S: Final = 0.1  # a watching task costs as much as a tenth of a short request
+_GC_THRESHOLDS: Final = (20_000, 50, 100)
 DRAIN_S: Final = 15.0  # for work that is left when the last response is out
 
 
@@ -118,6 +120,7 @@ class LocalServer:
 
     async def serve(self, on_listening: Callable[[], Awaitable[None]]) -> None:
         """Serve until `stop`; then until running requests and their background work are done."""
+        _spare_collections()
         serving = asyncio.get_running_loop().create_task(self._server.serve())
         while not serving.done() and not _listens(self.host, self.port):  # noqa: ASYNC110 - Granian tells nobody
             await asyncio.sleep(0.01)
@@ -133,6 +136,13 @@ class LocalServer:
     def stop(self) -> None:
         """Take no new requests."""
         self._server.stop()  # type: ignore[no-untyped-call]
+
+
+def _spare_collections() -> None:
+    """Keep the garbage collector from walking all that was imported, again and again: 5 to 10 % of a request's CPU."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*_GC_THRESHOLDS)
 
 
 def free_address(host: str, port: int) -> tuple[str, int]:

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -24,6 +24,7 @@ from tests.support.origin import Exchange, Origin, origin
 from tests.support.served import served
 
 ASK: list[ChatCompletionMessageParam] = [{"role": "user", "content": "Say hello."}]
+Script = Callable[[Exchange], Awaitable[None]]
 CENT = 10**7  # nano-dollars
 
 TOML = """
@@ -100,7 +101,7 @@ class Provider:
 
 
 @asynccontextmanager
-async def world(provider: Provider, **limits: int | None) -> AsyncIterator[World]:
+async def world(provider: Script, **limits: int | None) -> AsyncIterator[World]:
     """A gateway whose one key has these limits."""
     overrides: Mapping[Limit, int | None] = {Limit(name): value for name, value in limits.items()}
     upstream, background = PooledUpstream(), TaskBackground()
@@ -275,6 +276,31 @@ async def test_lies_are_not_believed() -> None:
         (record,) = await w.records(1)
         assert record.estimated
         assert record.cost_nanousd <= record.held_nanousd
+
+
+async def test_output_beyond_the_line_is_cut() -> None:
+    """A provider that goes on and on is left, and the client is told that the length is reached."""
+
+    async def endless(exchange: Exchange) -> None:
+        await exchange.send(
+            b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
+        )
+        event = answers.chunk({"content": "more "})
+        while not exchange.left.is_set():
+            await exchange.send(b"%x\r\n%b\r\n" % (len(event), event))
+            await asyncio.sleep(0)
+
+    async with world(endless, max_parallel=1) as w:
+        stream = await w.client.chat.completions.create(
+            model="hello", messages=ASK, max_tokens=40, stream=True
+        )
+        chunks = [chunk async for chunk in stream]
+        assert chunks[-1].choices[0].finish_reason == "length"
+        assert chunks[-1].id == chunks[0].id
+        assert 114 < len(chunks) < 2_000
+        await asyncio.wait_for(w.provider.exchanges[0].left.wait(), 5)
+        (record,) = await w.records(1)
+        assert (record.estimated, record.tokens.output) == (True, 40)
 
 
 async def test_nothing_stays_in_flight() -> None:

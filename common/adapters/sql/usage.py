@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import astuple
 from typing import Any, Final
 
 from common.adapters.sql.database import Database, Statement, Value
@@ -89,7 +88,7 @@ def _to_row(record: UsageRecord) -> tuple[Value, ...]:
         record.outcome.value,
         int(record.streamed),
         record.attempts,
-        *astuple(record.tokens),
+        *record.tokens,
         int(record.estimated),
         record.cost_nanousd,
         record.provider_cost_nanousd,

@@ -18,7 +18,7 @@ import httptools
 
 from common.model.errors import UpstreamBroken, UpstreamError, UpstreamTimeout
 
-_HIGH_WATER: Final = 256 * 1024  # unread bytes
+_HIGH_WATER: Final = 256 * 1024  # unread bytes, framing included
 _MAX_HEAD: Final = 64 * 1024
 
 
@@ -167,9 +167,10 @@ class Connection(asyncio.Protocol):
             return
         if not self.status and self._head_bytes > _MAX_HEAD:
             self._fail(UpstreamBroken("The provider's answer has too many headers."))
-        elif self._unread > _HIGH_WATER and not self._paused:
+        elif self._unread + len(data) > _HIGH_WATER and not self._paused:
             self._paused = True
             self._transport.pause_reading()
+        self._unread += len(data)
         self._wake()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -206,7 +207,6 @@ class Connection(asyncio.Protocol):
     def on_body(self, body: bytes) -> None:
         """Some of the body."""
         self._chunks.append(body)
-        self._unread += len(body)
 
     def on_message_complete(self) -> None:
         """The answer is whole."""

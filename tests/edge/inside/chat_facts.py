@@ -116,7 +116,9 @@ async def _chat(
     await answering
     return _facts(exchange) | {
         "requests": stage.provider.requests.to_py(),
-        "records": [asdict(record) for record in isolate.records[settled:]],
+        "records": [
+            asdict(record) | {"tokens": record.tokens._asdict()} for record in isolate.records[settled:]
+        ],
     }
 
 

@@ -1,6 +1,5 @@
 """Prices and costs: exact, rounded up once, never above what was held for the worst case."""
 
-from dataclasses import astuple
 from decimal import Decimal
 from fractions import Fraction
 
@@ -76,7 +75,7 @@ def test_every_price_of_six_places_is_exact(pico: int) -> None:
 @EXACT
 def test_a_cost_is_rounded_up_once(prices: Prices, tokens: Tokens) -> None:
     """It is the least whole number of nano-dollars that is not below the exact sum."""
-    pairs = zip(astuple(prices.each()), astuple(tokens), strict=True)
+    pairs = zip(prices.each, tokens, strict=True)
     exact = (sum(Fraction(price) * count for price, count in pairs) + prices.request) / 1000
     assert exact <= cost(prices, tokens) < exact + 1
 
@@ -91,8 +90,8 @@ def test_each_class_has_its_price() -> None:
 
 def test_a_class_without_a_price_costs_what_it_is_part_of_does() -> None:
     """And spoken tokens the dearer of input and output, as both can be spoken."""
-    assert Prices(2, 9).each() == Tokens(2, 2, 2, 9, 9, 2, 9)
-    assert Prices(9, 2).each().audio == 9
+    assert Prices(2, 9).each == Tokens(2, 2, 2, 9, 9, 2, 9)
+    assert Prices(9, 2).each.audio == 9
 
 
 @given(
