@@ -74,6 +74,13 @@ class UserStore(Protocol):
         """All of them, by id."""
 
 
+class DeadLetters(Protocol):
+    """Where a usage record goes that the meter did not take. Settling is keyed, so a letter may be delivered twice."""
+
+    async def put(self, record: UsageRecord) -> None:
+        """Keep it for the operator to settle later. Never raises."""
+
+
 class UsageStore(Protocol):
     """The read side of what `Meter.settle` wrote."""
 

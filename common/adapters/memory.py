@@ -56,6 +56,17 @@ class MemoryUserStore:
         return sorted(self._by_id.values(), key=lambda record: record.id)
 
 
+class MemoryDeadLetters:
+    """`DeadLetters`."""
+
+    def __init__(self) -> None:
+        self.records: list[UsageRecord] = []
+
+    async def put(self, record: UsageRecord) -> None:
+        """See `DeadLetters.put`."""
+        self.records.append(record)
+
+
 class MemoryRows:
     """The meter's `Rows`, and the `UsageStore` of the records beside them."""
 

@@ -6,13 +6,15 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
 
+from common.gateway.gateway import Gateway
 from common.gateway.quote import Offer, Quote
+from common.gateway.settlement import settle
 from common.metering.price import cost
 from common.metering.usage_check import Checked, check_usage
 from common.model.admission import Admission
 from common.model.errors import CallerError, ClientLeft, SluiceError, UpstreamError, UpstreamRejected
 from common.model.usage import Outcome, Tokens, UsageRecord
-from common.ports import Background, Clock, Meter
+from common.ports import Background
 
 
 @dataclass(slots=True)
@@ -134,16 +136,15 @@ class Settling:
     It awaits nothing itself: an exit that awaits can be struck by a second cancellation, and would then not settle.
     """
 
-    __slots__ = ("_account", "_background", "_clock", "_meter", "admission")
+    __slots__ = ("_account", "_background", "_gateway", "admission")
 
     def __init__(
-        self, admission: Admission, account: Account, meter: Meter, clock: Clock, background: Background
+        self, admission: Admission, account: Account, gateway: Gateway, background: Background
     ) -> None:
         self.admission = admission
         self._account = account
+        self._gateway = gateway
         self._background = background
-        self._meter = meter
-        self._clock = clock
 
     def __enter__(self) -> Self:
         return self
@@ -153,5 +154,6 @@ class Settling:
     ) -> None:
         if error is not None:
             self._account.outcome = outcome_of(error)
-        record = self._account.record(self.admission, self._clock.monotonic())
-        self._background.run(self._meter.settle(self.admission, record))
+        gateway = self._gateway
+        record = self._account.record(self.admission, gateway.clock.monotonic())
+        self._background.run(settle(gateway.meter, gateway.dead_letters, self.admission, record))

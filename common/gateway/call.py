@@ -84,7 +84,7 @@ class Call:
         """Answer. Raises what went wrong; where the client was in the middle of a stream, after telling it there."""
         gateway, context = self._gateway, self._context
         admission = await self._admit()
-        with Settling(admission, self._account, gateway.meter, gateway.clock, context.background) as settling:
+        with Settling(admission, self._account, gateway, context.background) as settling:
             if self._request.streamed:
                 await self._answer_streamed(out, settling)
             else:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from common.access.authenticate import Authenticator
-from common.ports import Clock, Meter, Timeouts, Upstream
+from common.ports import Clock, DeadLetters, Meter, Timeouts, Upstream
 from common.providers.openai import Provider
 from common.settings import Settings
 
@@ -25,6 +25,7 @@ class Gateway:
     settings: Settings
     authenticator: Authenticator
     meter: Meter
+    dead_letters: DeadLetters
     routes: Mapping[str, Route]  # by the provider's name
     clock: Clock
     rng: random.Random

@@ -13,6 +13,7 @@ from typing import Final
 from common.access.authenticate import Authenticator
 from common.adapters.background import TaskBackground
 from common.adapters.clock import SystemClock
+from common.adapters.dead_letters import FileDeadLetters
 from common.adapters.sql.keys import SqlKeyStore
 from common.adapters.sql.rows import SqlRows
 from common.adapters.sql.sqlite import open_sqlite
@@ -26,6 +27,7 @@ from common.providers.openai import provider_of
 from common.settings import ProviderKind, Settings
 
 DATABASE: Final = "sluice.db"
+DEAD_LETTERS: Final = "dead-letters.jsonl"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +73,7 @@ async def open_local(settings: Settings, data: Path) -> AsyncIterator[LocalGatew
             settings=settings,
             authenticator=Authenticator(keys, SqlUserStore(database), settings.plans, clock),
             meter=LimitMeter(SqlRows(database), clock),
+            dead_letters=FileDeadLetters(data / DEAD_LETTERS),
             routes=routes,
             clock=clock,
             rng=random.Random(),  # noqa: S311 - ids are unique, not secret

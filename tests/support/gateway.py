@@ -22,7 +22,7 @@ import functions
 from common.access.api_key import RANDOM_BYTES, hash_key, new_key
 from common.access.authenticate import Authenticator
 from common.adapters.clock import SystemClock
-from common.adapters.memory import MemoryKeyStore, MemoryRows, MemoryUserStore
+from common.adapters.memory import MemoryDeadLetters, MemoryKeyStore, MemoryRows, MemoryUserStore
 from common.gateway.gateway import Gateway, Route
 from common.http.app import create_app
 from common.http.function import Function
@@ -63,6 +63,7 @@ class MemoryGateway:
     users: MemoryUserStore
     rows: MemoryRows
     meter: Ledger
+    dead_letters: MemoryDeadLetters
     key: str
 
     def app(self, names: Iterable[str] | None = None) -> ASGIApp:
@@ -84,7 +85,7 @@ async def memory_gateway(
     settings = parse_settings(settings_toml, variables)
     clock = clock or SystemClock()
     keys, users, rows = MemoryKeyStore(), MemoryUserStore(), MemoryRows()
-    meter = Ledger(rows, clock)
+    meter, dead_letters = Ledger(rows, clock), MemoryDeadLetters()
     key = new_key(bytes(range(RANDOM_BYTES)))
     record = KeyRecord(
         id=KeyId("key_test"),
@@ -101,11 +102,12 @@ async def memory_gateway(
         settings=settings,
         authenticator=Authenticator(keys, users, settings.plans, clock),
         meter=meter,
+        dead_letters=dead_letters,
         routes={name: Route(provider_of(each), upstream) for name, each in settings.providers.items()},
         clock=clock,
         rng=random.Random(1),
     )
-    return MemoryGateway(gateway, keys, users, rows, meter, key)
+    return MemoryGateway(gateway, keys, users, rows, meter, dead_letters, key)
 
 
 def load_functions(names: Iterable[str] | None = None) -> list[Function]:
