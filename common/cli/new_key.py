@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from common.access.api_key import RANDOM_BYTES, hash_key, new_key
 from common.adapters.clock import SystemClock
 from common.model.ids import UserId, new_key_id
-from common.model.principal import KeyRecord
+from common.model.principal import KeyRecord, Overrides
 from common.ports import KeyStore
 
 
@@ -19,8 +19,16 @@ class NewKey:
     key: str = field(repr=False)
 
 
-async def create_key(keys: KeyStore, user: UserId, name: str, permissions: frozenset[str]) -> NewKey:
-    """Make a key and store it."""
+async def create_key(
+    keys: KeyStore,
+    user: UserId,
+    name: str,
+    permissions: frozenset[str],
+    *,
+    plan: str = "",
+    overrides: Overrides | None = None,
+) -> NewKey:
+    """Make a key and store it. Without a plan and limits of its own, nothing but its user's limits bind it."""
     key = new_key(secrets.token_bytes(RANDOM_BYTES))
     record = KeyRecord(
         id=new_key_id(random.SystemRandom()),
@@ -29,6 +37,8 @@ async def create_key(keys: KeyStore, user: UserId, name: str, permissions: froze
         name=name,
         permissions=permissions,
         created_ms=SystemClock().now_ms(),
+        plan=plan,
+        overrides=overrides or {},
     )
     await keys.create(record)
     return NewKey(record, key)

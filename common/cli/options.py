@@ -25,6 +25,9 @@ config: Final[_Decorator[Any]] = click.option(
     metavar="FILE",
     help="The configuration (default: sluice.toml, if there is one).",
 )
+plan: Final[_Decorator[Any]] = click.option(
+    "--plan", metavar="NAME", help="Its plan, one of the configuration's."
+)
 as_json: Final[_Decorator[Any]] = click.option(
     "--json", "as_json", is_flag=True, help="Print JSON, for scripts."
 )

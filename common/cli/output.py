@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import IO, Any, TypeAlias
 
 import click
@@ -38,6 +39,11 @@ def show(pieces: Sequence[Piece]) -> None:
 def show_json(value: Any) -> None:
     """Print one JSON value on one line."""
     click.echo(json.dumps(value))
+
+
+def minute(at_ms: int) -> str:
+    """A time, to the minute, in UTC."""
+    return f"{datetime.fromtimestamp(at_ms // 1000, UTC):%Y-%m-%d %H:%M}"
 
 
 def table(rows: Sequence[Sequence[str]], styles: Sequence[str]) -> list[Piece]:

@@ -14,6 +14,7 @@ from common.settings import ProviderKind, Settings
 
 _CHAT: Final = "chat_completions"
 _MODELS_SHOWN: Final = 8
+_QUESTION: Final = "Explain in one sentence what a gateway is."
 _SOME_KEY: Final = "sk-sluice-..."
 
 
@@ -63,16 +64,16 @@ def _names(names: Sequence[str]) -> str:
 
 
 def _samples(started: Started, model: str) -> list[Piece]:
-    messages = [{"role": "user", "content": "What is the capital of France?"}]
-    # a tiny model may never come to an end by itself; other models may not know this parameter by this name
-    limits = {"max_tokens": 60} if model in _embedded(started.settings) else {}
-    body = _literal({"model": model, "messages": messages, **limits})
+    messages = [{"role": "user", "content": _QUESTION}]
+    # a tiny model drifts, and may never come to an end by itself; others may not take these parameters
+    bounds = {"temperature": 0, "max_tokens": 60} if model in _embedded(started.settings) else {}
+    body = _literal({"model": model, "messages": messages, **bounds})
     curl = (
         f"curl {started.base_url}/chat/completions"
         f' -H "Authorization: Bearer {started.first_key or "$SLUICE_KEY"}"'
         f' -H "Content-Type: application/json" -d {shlex.quote(body)}'
     )
-    arguments = "".join(f", {name}={value}" for name, value in limits.items())
+    arguments = "".join(f", {name}={value}" for name, value in bounds.items())
     python = [
         "from openai import OpenAI",
         f'client = OpenAI(base_url="{started.base_url}", api_key="{started.first_key or _SOME_KEY}")',

@@ -14,7 +14,7 @@ import pytest
 
 from tests.support.answers import chunk
 from tests.support.origin import Exchange, origin
-from tests.support.provider import MODEL, configure
+from tests.support.provider import MODEL, answer, configure
 from tests.support.sluice import Serving, run, serving
 
 REQUEST = {"model": MODEL, "messages": [{"role": "user", "content": "?"}]}
@@ -91,6 +91,39 @@ async def test_key_made_meanwhile(tmp_path: Path, client: httpx2.AsyncClient) ->
             f"{gateway.base_url}/models", headers=bearer(json.loads(created.stdout)["key"])
         )
         assert models.status_code == 200
+
+
+async def test_limits_made_meanwhile(tmp_path: Path, client: httpx2.AsyncClient) -> None:
+    """A user's limit that is set while the gateway runs binds a key that is made then, and the answer counts it."""
+    async with origin(answer) as upstream:
+        configure(tmp_path, upstream)
+        async with serving(tmp_path) as gateway:
+            await run(tmp_path, "users", "set", "ada", "--requests-per-minute", "1")
+            created = await run(
+                tmp_path, "keys", "create", "--user", "ada", "--requests-per-minute", "5", "--json"
+            )
+            headers = bearer(json.loads(created.stdout)["key"])
+            url = f"{gateway.base_url}/chat/completions"
+            first = await client.post(url, headers=headers, json=REQUEST)
+            second = await client.post(url, headers=headers, json=REQUEST)
+    assert (first.status_code, first.headers["x-ratelimit-remaining-requests"]) == (200, "0")
+    assert (second.status_code, second.json()["error"]["code"]) == (429, "rate_limit_exceeded")
+    assert "This user has reached its limit of 1 requests per minute" in second.json()["error"]["message"]
+
+
+async def test_plan(tmp_path: Path, client: httpx2.AsyncClient) -> None:
+    """A key with a plan has the limits that the configuration gives the plan."""
+    async with origin(answer) as upstream:
+        configure(tmp_path, upstream)
+        with (tmp_path / "sluice.toml").open("a") as file:
+            file.write("[plans.standard]\nrequests_per_day = 7\n")
+        async with serving(tmp_path) as gateway:
+            created = await run(tmp_path, "keys", "create", "--user", "ada", "--plan", "standard", "--json")
+            headers = bearer(json.loads(created.stdout)["key"])
+            answered = await client.post(
+                f"{gateway.base_url}/chat/completions", headers=headers, json=REQUEST
+            )
+    assert answered.headers["x-ratelimit-limit-requests"] == "7"
 
 
 async def test_functions(tmp_path: Path, client: httpx2.AsyncClient) -> None:

@@ -9,12 +9,26 @@ from typing import Final, NamedTuple
 import click
 import pytest
 
+from common.access.authenticate import CACHE_S
 from common.cli.root import sluice
+from common.gateway.call import HOLD_S
+from common.metering.checks import WAIT_FOR_OTHERS_MS
+from common.metering.meter import TRIES
+from common.metering.plan import SWEPT_AT_ONCE, Plan
+from common.metering.price import cost, input_bound, worst_case
+from common.metering.window import COUNTED, SUB_WINDOW_MS
+from common.model.errors import LimitError
+from common.model.limits import MAX_NANOUSD
+from common.model.price import Prices, usd_per_million
+from common.model.usage import Tokens
 from common.settings import EMBEDDED_MODEL, ProviderKind, ServerSettings, SettingsError, parse_settings
+from common.settings.tables import BudgetTable, ModelTable, PlanTable, PriceTable
+from common.wire.openai.errors import KINDS
 
 REPOSITORY: Final = Path(__file__).parents[2]
 PAGES: Final = sorted([*REPOSITORY.glob("*.md"), *REPOSITORY.glob("docs/**/*.md")])
 CONFIGURATION: Final = REPOSITORY / "docs/configuration.md"
+METERING: Final = REPOSITORY / "docs/metering.md"
 
 _FENCE: Final = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _SPAN: Final = re.compile(r"`([^`\n]+)`")
@@ -92,7 +106,7 @@ def each_page(*, at_least: int) -> list[object]:
     return [pytest.param(page, id=str(page.relative_to(REPOSITORY))) for page in PAGES]
 
 
-ON_EVERY_PAGE: Final = pytest.mark.parametrize("page", each_page(at_least=7))
+ON_EVERY_PAGE: Final = pytest.mark.parametrize("page", each_page(at_least=8))
 
 
 @ON_EVERY_PAGE
@@ -209,6 +223,74 @@ def test_mistakes_are_told_as_shown() -> None:
 def test_every_kind_is_described() -> None:
     """It names all kinds of providers."""
     assert {f'"{kind}"' for kind in ProviderKind} <= set(_SPAN.findall(prose(CONFIGURATION)))
+
+
+@pytest.mark.parametrize("table", [ModelTable, PriceTable, PlanTable, BudgetTable])
+def test_every_key_is_described(table: type) -> None:
+    """It names all that a model, a price, a plan and a budget can have."""
+    words = {word for span in _SPAN.findall(prose(CONFIGURATION)) for word in re.findall(r"\w+", span)}
+    assert {field.name for field in fields(table)} - words == set()
+
+
+LIMIT_ERRORS: Final = [(kind.status, kind.code) for cls, kind in KINDS.items() if issubclass(cls, LimitError)]
+
+
+@pytest.mark.parametrize(("status", "code"), LIMIT_ERRORS, ids=[str(code) for _, code in LIMIT_ERRORS])
+def test_every_refusal_is_described(status: int, code: str) -> None:
+    """It has a row for each way in which a limit refuses."""
+    assert f"| {status} `{code}` |" in prose(CONFIGURATION)
+
+
+@pytest.mark.parametrize("page", [CONFIGURATION, REPOSITORY / "README.md"], ids=["configuration", "readme"])
+def test_how_long_a_gateway_remembers(page: Path) -> None:
+    """What is said of changes is how long keys and users are remembered."""
+    said = set(re.findall(r"(?:within|up to) (\d+)\s+s\b", prose(page)))
+    assert said == {f"{CACHE_S:.0f}"}
+
+
+# -- the page on metering ----------------------------------------------------------------------------------------------
+
+
+def rows(page: Path, heading: str) -> dict[str, str]:
+    """The second column of the table that begins with `heading`, by the first."""
+    _, _, table = prose(page).partition(f"\n| {heading} |")
+    lines = [line.strip("| ").split(" | ") for line in table.partition("\n\n")[0].splitlines()[2:]]
+    return {line[0]: line[1] for line in lines}
+
+
+def test_figures_of_the_meter() -> None:
+    """The figures on the page are the code's."""
+    assert rows(METERING, "figure") == {
+        "sub-window": f"{SUB_WINDOW_MS // 1000} s",
+        "sub-windows that count": f"{COUNTED}",
+        "a hold expires after": f"{HOLD_S:,} s",
+        "expired holds swept at once": f"{SWEPT_AT_ONCE}",
+        "wait for money or a place that others hold": f"{WAIT_FOR_OTHERS_MS // 1000} s",
+        "tries at a row that others change": f"{TRIES}",
+        "largest budget": f"{MAX_NANOUSD // 10**9:,} USD",
+    }
+
+
+def test_every_part_of_a_plan_is_translated() -> None:
+    """The page says what each guard and each set of a plan becomes; the rest of a plan is for its caller."""
+    named = {
+        re.findall(r"`(\w+)`", first)[0] for first in rows(METERING, "part of a plan") if first[0] == "`"
+    }
+    assert named == {field.name for field in fields(Plan)} - {"hold", "swept"}
+
+
+def test_example_of_a_hold() -> None:
+    """The example's amounts are those that come out."""
+    prices = Prices(input=usd_per_million("0.15"), output=usd_per_million("0.60"))
+    bound = input_bound(2_000, 3, tools=False, media=[], context_length=128_000)
+    assert bound is not None
+    shown = prose(METERING)
+    assert f"= {bound.total:,} tokens |" in shown
+    assert f"= {worst_case([prices], bound, 500):,} nano-dollars |" in shown
+    assert f"= {cost(prices, Tokens(input=480, output=120)):,} nano-dollars |" in shown
+
+
+# -- the readme --------------------------------------------------------------------------------------------------------
 
 
 def test_readme_asks_for_models_that_there_are() -> None:

@@ -6,8 +6,8 @@ import click
 
 from common.access.authenticate import CACHE_S
 from common.cli import options
-from common.cli.keys.store import with_keys
 from common.cli.output import Failed, show, show_json
+from common.cli.stores import with_stores
 from common.model.ids import KeyId
 
 
@@ -17,7 +17,7 @@ from common.model.ids import KeyId
 @options.as_json
 def command(key_id: str, data: Path, *, as_json: bool) -> None:
     """Delete a key."""
-    if not with_keys(data, lambda keys: keys.delete(KeyId(key_id))):
+    if not with_stores(data, lambda stores: stores.keys.delete(KeyId(key_id))):
         raise Failed(f"There is no key {key_id!r}: `sluice keys list` shows those there are.")
     if as_json:
         show_json({"id": key_id, "deleted": True})

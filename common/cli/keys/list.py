@@ -1,14 +1,14 @@
 """`sluice keys list`."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 
 import click
 
-from common.cli import options
-from common.cli.keys.store import as_members, with_keys
-from common.cli.output import Piece, show, show_json, table
+from common.cli import limits, options
+from common.cli.keys.members import as_members
+from common.cli.output import Piece, minute, show, show_json, table
+from common.cli.stores import with_stores
 from common.model.ids import UserId
 from common.model.principal import KeyRecord
 
@@ -19,7 +19,7 @@ from common.model.principal import KeyRecord
 @options.as_json
 def command(user: str | None, data: Path, *, as_json: bool) -> None:
     """List keys."""
-    records = with_keys(data, lambda keys: keys.list(UserId(user) if user is not None else None))
+    records = with_stores(data, lambda stores: stores.keys.list(UserId(user) if user is not None else None))
     if as_json:
         show_json([as_members(record) for record in records])
     else:
@@ -27,15 +27,22 @@ def command(user: str | None, data: Path, *, as_json: bool) -> None:
 
 
 def _listed(records: Sequence[KeyRecord]) -> list[Piece]:
+    headings, cells = limits.columns([record.overrides for record in records])
     rows = [
-        (record.id, record.user, record.name, _permissions(record), _minute(record)) for record in records
+        (
+            record.id,
+            record.user,
+            record.name,
+            record.plan,
+            *own,
+            _permissions(record),
+            minute(record.created_ms),
+        )
+        for record, own in zip(records, cells, strict=True)
     ]
-    return table([("ID", "USER", "NAME", "MAY USE", "CREATED (UTC)"), *rows], ("cyan", "", "", "dim", "dim"))
+    head = ("ID", "USER", "NAME", "PLAN", *headings, "MAY USE", "CREATED (UTC)")
+    return table([head, *rows], ("cyan", "", "", "", *([""] * len(headings)), "dim", "dim"))
 
 
 def _permissions(record: KeyRecord) -> str:
     return ", ".join(sorted(record.permissions))
-
-
-def _minute(record: KeyRecord) -> str:
-    return f"{datetime.fromtimestamp(record.created_ms // 1000, UTC):%Y-%m-%d %H:%M}"

@@ -43,7 +43,9 @@ def test_version() -> None:
     assert CliRunner().invoke(sluice, ["--version"]).stdout == f"sluice {__version__}\n"
 
 
-@pytest.mark.parametrize("words", [["nonsense"], ["keys", "nonsense"], ["keys", "store"]])
+@pytest.mark.parametrize(
+    "words", [["nonsense"], ["keys", "nonsense"], ["keys", "members"], ["users", "described"]]
+)
 def test_unknown(words: list[str]) -> None:
     """What is no command is used wrongly, modules that commands share among it."""
     result = CliRunner().invoke(sluice, words)
@@ -61,7 +63,8 @@ def test_functions_are_called_like_their_modules(name: str) -> None:
     "words",
     [
         pytest.param(["--help"], id="help"),
-        pytest.param(["keys", "list"], id="keys list"),
+        pytest.param(["keys", "create", "--user", "ada"], id="keys create"),
+        pytest.param(["users", "set", "ada", "--max-parallel", "2"], id="users set"),
         pytest.param(["config", "check"], id="config check"),
     ],
 )

@@ -9,21 +9,35 @@ from click.testing import CliRunner, Result
 
 from common.cli.configuration import load
 from common.cli.root import sluice
+from common.model.limits import UNLIMITED, Limit
 from common.settings import SettingsError, parse_settings
 
 ROOT = Path(__file__).parents[3]
 FULL = """
 [providers.backup]
 kind = "openai"
-base_url = "https://me:hidden@llm.example.com/v1"
+base_url = "https://llm.example.com/v1"
 api_key = ["env:KEY_1", "env:KEY_2"]
 
 [providers.embedded]
 kind = "embedded"
 
 [models.small]
-targets = ["backup/some/small", "embedded/demo"]
+targets = [
+    { to = "backup/some/small", price = { input = "0.15", output = "0.60", cache_read = "0.075", request = "0.001" } },
+    "backup/other",
+    "embedded/demo",
+]
+context_length = 128_000
+max_output_tokens = 16_384
+
+[plans.standard]
+requests_per_minute = 60
+budget = { month = "50.00" }
+[plans.premium]
+max_output_tokens = 4_096
 """
+NO_LIMITS: dict[str, object] = {limit.value: "unlimited" for limit in Limit}
 WRONG = """
 [server]
 log_level = "loud"
@@ -49,7 +63,7 @@ def check(*words: str, **variables: str) -> Result:
 
 
 def test_summary(folder: Path) -> None:
-    """Providers and the way from models to targets are told, never a key or a password."""
+    """Providers, the way from models to targets, prices and plans are told, never a key."""
     (folder / "sluice.toml").write_text(FULL)
     result = check(KEY_1="secret-1", KEY_2="secret-2")
     assert result.exit_code == 0
@@ -60,8 +74,18 @@ def test_summary(folder: Path) -> None:
         "backup    openai    https://llm.example.com/v1  2 API keys\n"
         "embedded  embedded\n"
         "\n"
-        "Models\n"
-        "small  backup/some/small, embedded/demo\n"
+        "Models, at USD per million tokens\n"
+        "small  backup/some/small  input 0.15, output 0.6, cache_read 0.075, per request 0.001"
+        "  context 128,000, output 16,384\n"
+        "       backup/other       no price                                                   "
+        "  context 128,000, output 16,384\n"
+        "       embedded/demo      free                                                       "
+        "  context 128,000, output 16,384\n"
+        "\n"
+        "Plans\n"
+        "NAME      REQ/MIN    USD/MONTH  MAX OUTPUT\n"
+        "standard  60         50.00\n"
+        "premium   unlimited  unlimited  4,096\n"
     )
 
 
@@ -69,15 +93,36 @@ def test_summary_json(folder: Path) -> None:
     """The same for scripts."""
     (folder / "other.toml").write_text(FULL)
     result = check("--config", "other.toml", "--json", KEY_1="secret-1", KEY_2="secret-2")
-    assert json.loads(result.stdout) == {
+    told = json.loads(result.stdout)
+    assert told == {
         "ok": True,
         "file": "other.toml",
         "providers": {
             "backup": {"kind": "openai", "base_url": "https://llm.example.com/v1", "api_keys": 2},
             "embedded": {"kind": "embedded", "base_url": None, "api_keys": 0},
         },
-        "models": {"small": {"targets": ["backup/some/small", "embedded/demo"]}},
+        "models": {"small": {"targets": told["models"]["small"]["targets"]}},
+        "plans": {
+            "standard": {
+                "limits": {
+                    **NO_LIMITS,
+                    "requests_per_minute": 60,
+                    "budget_month": {"nanousd": 50 * 10**9, "usd": "50.00"},
+                },
+                "max_output_tokens": None,
+            },
+            "premium": {"limits": NO_LIMITS, "max_output_tokens": 4_096},
+        },
     }
+    first, second, third = told["models"]["small"]["targets"]
+    assert first == {
+        "to": "backup/some/small",
+        "price": {"input": "0.15", "output": "0.6", "cache_read": "0.075", "request": "0.001"},
+        "context_length": 128_000,
+        "max_output_tokens": 16_384,
+    }
+    assert second["price"] is None
+    assert third["price"] == {"input": "0", "output": "0"}
 
 
 def test_without_a_file() -> None:
@@ -85,13 +130,15 @@ def test_without_a_file() -> None:
     result = check()
     assert result.exit_code == 0
     assert result.stdout.startswith("There is no sluice.toml: the embedded model answers.\n")
-    assert result.stdout.endswith("\nModels\ndemo  embedded/demo\n")
+    assert result.stdout.endswith(
+        "\nModels, at USD per million tokens\ndemo  embedded/demo  free  context 2,048\n\nPlans\nnone\n"
+    )
 
 
 def test_empty_file(folder: Path) -> None:
     """A file that configures nothing is no mistake."""
     (folder / "sluice.toml").touch()
-    assert check().stdout == "sluice.toml: no mistakes.\n\nProviders\nnone\n\nModels\nnone\n"
+    assert check().stdout == "sluice.toml: no mistakes.\n\nProviders\nnone\n\nModels\nnone\n\nPlans\nnone\n"
 
 
 def test_mistakes(folder: Path) -> None:
@@ -165,6 +212,15 @@ def test_example_configuration(text: str) -> None:
 def test_example_shows_what_holds() -> None:
     """The bounds in the example are the ones without it."""
     assert parse_settings(SWITCHED_ON, VARIABLES).server == parse_settings("", {}).server
+
+
+def test_example_can_be_limited() -> None:
+    """Its models have prices and bounds, so that a key with a budget may use them; of its plans, one has no limits."""
+    settings = parse_settings(EXAMPLE, VARIABLES)
+    targets = [target for model in settings.models.values() for target in model.targets]
+    assert all(target.prices and target.context_length and target.max_output_tokens for target in targets)
+    assert settings.plans["standard"].limits.budget_month == 50 * 10**9
+    assert settings.plans["premium"].limits == UNLIMITED
 
 
 def test_example_needs_one_key() -> None:

@@ -1,43 +1,36 @@
 """`sluice keys`."""
 
-import json
+from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
 
 from common.access.api_key import hash_key, is_well_formed
 from common.adapters.clock import SystemClock
 from common.adapters.memory import MemoryKeyStore
 from common.cli.new_key import create_key
-from common.cli.root import sluice
 from common.model.ids import UserId
+from common.model.limits import Limit
 from common.model.principal import DEFAULT_PERMISSIONS
+from tests.unit.cli.commands import Commands
 
+PLANS = """
+[providers.a]
+kind = "openrouter"
+api_key = "env:NOT_SET_HERE"
 
-class Keys:
-    """The commands on one data folder."""
-
-    def __init__(self, data: Path) -> None:
-        self._data = data
-
-    def run(self, *words: str) -> Result:
-        """Run `sluice keys`."""
-        return CliRunner().invoke(sluice, ["keys", *words, "--data", str(self._data)])
-
-    def json(self, *words: str) -> Any:
-        """Run it with `--json`; the one line it prints."""
-        result = self.run(*words, "--json")
-        assert (result.exit_code, result.stderr) == (0, "")
-        (line,) = result.stdout.splitlines()
-        return json.loads(line)
+[plans.standard]
+requests_per_minute = 60
+[plans.premium]
+"""
 
 
 @pytest.fixture
-def keys(tmp_path: Path) -> Keys:
-    """Without a key."""
-    return Keys(tmp_path / "data")
+def keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Commands:
+    """Without a key, in a folder whose configuration has plans."""
+    (tmp_path / "sluice.toml").write_text(PLANS)
+    monkeypatch.chdir(tmp_path)
+    return Commands(tmp_path / "data", "keys")
 
 
 # -- create ------------------------------------------------------------------------------------------------------------
@@ -47,11 +40,19 @@ async def test_new_key() -> None:
     """A new key is well-formed, and the store finds it by its hash, made just now, with what was asked for."""
     store, clock = MemoryKeyStore(), SystemClock()
     before = clock.now_ms()
-    created = await create_key(store, UserId("ada"), "laptop", frozenset({"models"}))
+    created = await create_key(
+        store,
+        UserId("ada"),
+        "laptop",
+        frozenset({"models"}),
+        plan="standard",
+        overrides={Limit.MAX_PARALLEL: 2},
+    )
     record = await store.find(hash_key(created.key))
     assert is_well_formed(created.key)
     assert record == created.record
     assert (record.user, record.name) == ("ada", "laptop")
+    assert (record.plan, record.overrides) == ("standard", {Limit.MAX_PARALLEL: 2})
     assert record.permissions == {"models"}
     assert before <= record.created_ms <= clock.now_ms()
 
@@ -62,7 +63,7 @@ async def test_new_key_does_not_print() -> None:
     assert created.key not in repr(created)
 
 
-def test_create(keys: Keys) -> None:
+def test_create(keys: Commands) -> None:
     """For people, the key stands on a line of its own, and then that this is the only time."""
     result = keys.run("create", "--user", "ada", "--name", "laptop")
     key, notice, *facts = result.stdout.splitlines()
@@ -78,19 +79,83 @@ def test_create(keys: Keys) -> None:
     ]
 
 
-def test_create_json(keys: Keys) -> None:
+def test_create_json(keys: Commands) -> None:
     """For scripts, one object has the key and all that is known of it."""
     created = keys.json("create", "--user", "ada")
     assert is_well_formed(created.pop("key"))
-    assert created.keys() == {"id", "user", "name", "permissions", "created_ms"}
+    assert created.keys() == {"id", "user", "name", "permissions", "plan", "limits", "created_ms"}
     assert (created["user"], created["name"], created["permissions"]) == ("ada", "", ["chat", "models"])
+    assert (created["plan"], created["limits"]) == ("", {})
     assert keys.json("list") == [created]
 
 
-def test_create_with_permissions(keys: Keys) -> None:
+def test_create_with_permissions(keys: Commands) -> None:
     """A key may do only what was named."""
     created = keys.json("create", "--user", "ada", "--permission", "models", "--permission", "models")
     assert created["permissions"] == ["models"]
+
+
+LIMITED = [
+    *("--plan", "standard", "--requests-per-minute", "120", "--tokens-per-minute", "unlimited"),
+    *("--budget-month", "50", "--budget-total", "unlimited"),
+]
+
+
+def test_create_with_limits(keys: Commands) -> None:
+    """A plan and limits of the key's own are told; those that are not given are as in the plan."""
+    _, _, *facts = keys.run("create", "--user", "ada", *LIMITED).stdout.splitlines()
+    assert facts[3:-1] == [
+        "Plan     standard",
+        "Limits   120 requests per minute",
+        "         unlimited tokens per minute",
+        "         50.00 US dollars per UTC month",
+        "         unlimited US dollars in total",
+    ]
+
+
+def test_create_with_limits_json(keys: Commands) -> None:
+    """For scripts, money is both an integer to compute with and an exact decimal."""
+    created = keys.json("create", "--user", "ada", *LIMITED)
+    assert created["plan"] == "standard"
+    assert created["limits"] == {
+        "requests_per_minute": 120,
+        "tokens_per_minute": "unlimited",
+        "budget_month": {"nanousd": 50 * 10**9, "usd": "50.00"},
+        "budget_total": "unlimited",
+    }
+
+
+@pytest.mark.parametrize(
+    ("words", "problem"),
+    [
+        pytest.param([], "sluice.toml has standard, premium.", id="other plans"),
+        pytest.param(
+            ["--config", "none.toml"], "none.toml has none. Add a table [plans.NAME].", id="no plans"
+        ),
+        pytest.param(["--config", "bad.toml"], None, id="mistaken"),
+    ],
+)
+def test_create_with_an_unknown_plan(
+    tmp_path: Path, keys: Commands, words: list[str], problem: str | None
+) -> None:
+    """A plan has to be one of the configuration's: which there are is told, and no key is made."""
+    (tmp_path / "none.toml").touch()
+    (tmp_path / "bad.toml").write_text("[plans.gold]\nrequests = 1")
+    result = keys.run("create", "--user", "ada", "--plan", "gold", *words)
+    assert (result.exit_code, result.stdout) == (1, "")
+    known = "requests_per_minute, tokens_per_minute"
+    mistake = f"Error: bad.toml: plans.gold.requests: not a known key; known: {known}"
+    assert result.stderr.startswith(f"Error: There is no plan 'gold': {problem}\n" if problem else mistake)
+    assert not (tmp_path / "data").exists()
+
+
+def test_create_with_a_plan_where_there_is_no_configuration(tmp_path: Path, keys: Commands) -> None:
+    """That is said, and how to name the file."""
+    (tmp_path / "sluice.toml").unlink()
+    result = keys.run("create", "--user", "ada", "--plan", "standard")
+    assert result.stderr == (
+        "Error: There is no plan 'standard': there is no sluice.toml here. --config names the file that has it.\n"
+    )
 
 
 @pytest.mark.parametrize(
@@ -108,15 +173,15 @@ def test_create_with_permissions(keys: Keys) -> None:
         pytest.param(["--user", "ada", "--permission", "fly"], id="unknown permission"),
     ],
 )
-def test_create_used_wrongly(keys: Keys, words: list[str]) -> None:
+def test_create_used_wrongly(keys: Commands, words: list[str]) -> None:
     """Names are bounded and printable, permissions are known ones: else the status is 2, and no key is made."""
     result = keys.run("create", *words)
     assert (result.exit_code, result.stdout) == (2, "")
-    assert keys.json("list") == []
+    assert "There is no database" in keys.run("list").stderr
 
 
 @pytest.mark.parametrize("name", ["u" * 128, "o'hara", "Ærø 🚪", "-"])
-def test_create_takes_any_printable_name(keys: Keys, name: str) -> None:
+def test_create_takes_any_printable_name(keys: Commands, name: str) -> None:
     """Up to 128 characters, of any script."""
     assert keys.json("create", "--user", name, "--name", name)["user"] == name
 
@@ -124,7 +189,7 @@ def test_create_takes_any_printable_name(keys: Keys, name: str) -> None:
 # -- list --------------------------------------------------------------------------------------------------------------
 
 
-def test_list(keys: Keys) -> None:
+def test_list(keys: Commands) -> None:
     """Keys stand in columns, oldest first; a user's can be asked for alone."""
     for user, name in (("ada", "laptop"), ("grace", ""), ("ada", "phone")):
         keys.run("create", "--user", user, "--name", name) if name else keys.run("create", "--user", user)
@@ -135,8 +200,22 @@ def test_list(keys: Keys) -> None:
     assert [each["name"] for each in keys.json("list", "--user", "ada")] == ["laptop", "phone"]
 
 
-def test_list_of_nothing(keys: Keys) -> None:
+def test_list_with_limits(keys: Commands) -> None:
+    """A limit that some key has of its own is a column; a key that has it from its plan leaves it empty."""
+    keys.run("create", "--user", "ada", *LIMITED)
+    keys.run("create", "--user", "bob", "--requests-per-minute", "1_000")
+    head, first, second = keys.run("list").stdout.splitlines()
+    starts = [
+        head.index(word) for word in ("PLAN", "REQ/MIN", "TOK/MIN", "USD/MONTH", "USD TOTAL", "MAY USE")
+    ]
+    cells = [[row[start:end].strip() for start, end in pairwise(starts)] for row in (first, second)]
+    assert cells == [["standard", "120", "unlimited", "50.00", "unlimited"], ["", "1,000", "", "", ""]]
+
+
+def test_list_of_nothing(keys: Commands) -> None:
     """Where there is no key, that is said; in JSON it is an empty list."""
+    created = keys.json("create", "--user", "ada")
+    keys.run("delete", created["id"])
     assert keys.run("list").stdout == "No keys.\n"
     assert keys.json("list") == []
 
@@ -144,7 +223,7 @@ def test_list_of_nothing(keys: Keys) -> None:
 # -- delete ------------------------------------------------------------------------------------------------------------
 
 
-def test_delete(keys: Keys) -> None:
+def test_delete(keys: Commands) -> None:
     """A deleted key is gone from the store; that running gateways remember it for a minute is said."""
     first, second = (keys.json("create", "--user", "ada")["id"] for _ in range(2))
     result = keys.run("delete", first)
@@ -155,21 +234,9 @@ def test_delete(keys: Keys) -> None:
 
 
 @pytest.mark.parametrize("flags", [[], ["--json"]])
-def test_delete_of_an_unknown_key(keys: Keys, flags: list[str]) -> None:
+def test_delete_of_an_unknown_key(keys: Commands, flags: list[str]) -> None:
     """One line says that there is none, and how to see which there are."""
+    keys.run("create", "--user", "ada")
     result = keys.run("delete", "key_none", *flags)
     assert (result.exit_code, result.stdout) == (1, "")
     assert result.stderr == "Error: There is no key 'key_none': `sluice keys list` shows those there are.\n"
-
-
-# -- storage -----------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("words", [["create", "--user", "ada"], ["list"], ["delete", "key_none"]])
-def test_unusable_data_folder(tmp_path: Path, words: list[str]) -> None:
-    """A folder that cannot be used is told in one line."""
-    (tmp_path / "file").touch()
-    result = Keys(tmp_path / "file" / "data").run(*words)
-    assert (result.exit_code, result.stdout) == (1, "")
-    (line,) = result.stderr.splitlines()
-    assert line.startswith(f"Error: {tmp_path / 'file' / 'data'} cannot be used as a folder")

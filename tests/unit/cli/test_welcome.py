@@ -68,17 +68,23 @@ def test_first_start() -> None:
 
 
 def test_curl() -> None:
-    """The line holds the key; the tiny model is bounded, since it may never come to an end by itself."""
+    """The line holds the key; the tiny model is asked what it can answer, bounded, and always answers the same."""
     program, url, *_, body = curl(FIRST)
     assert (program, url) == ("curl", "http://127.0.0.1:8787/v1/chat/completions")
     assert f"Authorization: Bearer {KEY}" in curl(FIRST)
-    assert json.loads(body)["model"] == "demo"
-    assert json.loads(body)["max_tokens"] == 60
+    assert json.loads(body) == {
+        "model": "demo",
+        "messages": [{"role": "user", "content": "Explain in one sentence what a gateway is."}],
+        "temperature": 0,
+        "max_tokens": 60,
+    }
 
 
 def test_snippet() -> None:
-    """It is five lines of Python that hold the key."""
+    """It is five lines of Python that hold the key, and ask the same."""
     lines = snippet(FIRST)
+    assert 'messages = [{"role": "user", "content": "Explain in one sentence what a gateway is."}]' in lines
+    assert 'create(model="demo", messages=messages, temperature=0, max_tokens=60)' in lines
     assert len(ast.parse(lines).body) == len(lines.splitlines()) == 5
     assert KEY in lines
 
@@ -94,7 +100,7 @@ def test_no_new_key() -> None:
 
 @pytest.mark.parametrize("model", ["o'hara", 'a "b"', "$(date) `x` \\", "Ærø 🚪"])
 def test_any_model_name(model: str) -> None:
-    """A model's name goes through the shell and Python unchanged, and other models are not bounded."""
+    """A model's name goes through the shell and Python unchanged; what other models may not take is not sent."""
     started = replace(FIRST, settings=settings(model))
     body = json.loads(curl(started)[-1])
     assert body.keys() == {"model", "messages"}
