@@ -9,7 +9,7 @@ sluice = click.version_option(__version__, message="sluice %(version)s")(
     LazyGroup(
         "sluice",
         package="common.cli",
-        modules=("serve", "keys", "users", "config"),
+        modules=("serve", "keys", "users", "usage", "config"),
         help="An OpenAI-compatible LLM gateway.",
     )
 )

@@ -71,7 +71,7 @@ class Account:
             attempts=len(self.attempts),
             tokens=tokens,
             estimated=any(checked.estimated for _, checked in billed),
-            cost_nanousd=sum(_cost(attempt, checked) for attempt, checked in billed),
+            cost_nanousd=sum(self._cost(attempt, checked) for attempt, checked in billed),
             provider_cost_nanousd=last.provider_cost_nanousd if last else None,
             held_nanousd=admission.held_nanousd,
             held_tokens=ask.tokens,
@@ -86,16 +86,18 @@ class Account:
         evidence = attempt.offer.evidence(self.quote, attempt.content_bytes, attempt.content_events)
         return check_usage(attempt.usage, evidence)
 
+    def _cost(self, attempt: Attempt, checked: Checked) -> int:
+        """What an attempt is booked with. One that broke off may go on at the provider, and cost all that was held.
 
-def _cost(attempt: Attempt, checked: Checked) -> int:
-    """What an attempt is booked with. One that broke off may go on at the provider, and cost all that was held."""
-    prices = attempt.offer.target.prices
-    if prices is None:
-        return 0
-    used = cost(prices, checked.tokens)
-    if checked.estimated and not (attempt.whole or attempt.cancel_stops_billing):
-        return max(used, attempt.offer.cost_nanousd or 0)
-    return used
+        Nobody knows how much there was of an answer in one piece that never came, and providers do not stop making it
+        when their client leaves: https://openrouter.ai/docs/api-reference/streaming (2026-08-22).
+        """
+        prices = attempt.offer.target.prices
+        if prices is None:
+            return 0
+        used = cost(prices, checked.tokens)
+        all_seen = attempt.whole or (self.streamed and attempt.cancel_stops_billing)
+        return max(used, attempt.offer.cost_nanousd or 0) if checked.estimated and not all_seen else used
 
 
 def _sum(each: list[Tokens]) -> Tokens:

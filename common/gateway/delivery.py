@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Final, Protocol
 
+from common.model.errors import ClientLeft
 from common.ports import Background
 from common.wire.openai.errors import envelope_of
 from common.wire.sse import KEEP_ALIVE, frame
@@ -19,7 +20,7 @@ _EVENT_STREAM: Final[Headers] = [
 
 
 class Out(Protocol):
-    """Where an answer goes. Each may wait for a slow client; `OSError` where there is nobody any more."""
+    """Where an answer goes. Each may wait for a slow client; `ClientLeft` where there is nobody."""
 
     @property
     def started(self) -> bool:
@@ -115,8 +116,8 @@ class EventStream:
         async with self._lock:
             if self._ended:
                 return
-            await self._start()
             try:
+                await self._start()
                 await self._out.write(KEEP_ALIVE)
-            except OSError:
+            except ClientLeft:
                 self.stop()  # the answer itself will find out

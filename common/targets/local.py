@@ -21,6 +21,7 @@ from common.adapters.sql.users import SqlUserStore
 from common.adapters.upstream.embedded import EmbeddedModel
 from common.adapters.upstream.pooled import PooledUpstream
 from common.gateway.gateway import Gateway, Route
+from common.gateway.repair import settle_again
 from common.metering.meter import LimitMeter
 from common.ports import KeyStore, UserStore
 from common.providers.openai import provider_of
@@ -43,6 +44,15 @@ async def open_stores(data: Path) -> AsyncIterator[LocalStores]:
     """The stores alone, for commands. `StorageUnavailable` tells what is wrong with the folder `data`."""
     async with open_sqlite(data / DATABASE) as database:
         yield LocalStores(SqlKeyStore(database), SqlUserStore(database))
+
+
+async def repair_usage(data: Path) -> tuple[int, int]:
+    """Settle the dead letters in the folder `data`: how many were taken, and how many are left."""
+    letters = FileDeadLetters(data / DEAD_LETTERS)
+    async with open_sqlite(data / DATABASE) as database:
+        rows = SqlRows(database)
+        meter = LimitMeter(rows, SystemClock())
+        return await letters.deliver(lambda record: settle_again(meter, rows, record))
 
 
 @dataclass(frozen=True, slots=True)

@@ -174,7 +174,7 @@ def test_quoted_code_stands_in_the_source() -> None:
         ("keys ...", None),
         ("keys create --user alice --json", None),
         ("keys forge", "no command `keys forge`"),
-        ("usage --by model", "no command `usage`"),
+        ("spending --by model", "no command `spending`"),
         ("keys list --by model", "`keys list` has no --by"),
     ],
 )
