@@ -28,7 +28,8 @@ class Goal:
 GOALS: Final = {
     ("requests-64", "CPU µs per request"): Goal(6.0),
     ("streams-32", "CPU µs per stream"): Goal(1.0),
-    ("requests-1", ADDED_P50): Goal(1.0, of_ratio=False),  # every commit is synced to the disk; 0.5 where none is
+    # every commit is synced to the disk; 0.5 where none is
+    ("requests-1", ADDED_P50): Goal(1.0, of_ratio=False),
     (IMPORT, "functions.chat_completions"): Goal(1.3),
     (IMPORT, "functions.health"): Goal(1.1),
 }
