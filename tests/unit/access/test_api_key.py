@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common.access.api_key import RANDOM_BYTES, hash_key, is_well_formed, new_key
+from common.access.api_key import RANDOM_BYTES, _checksum, hash_key, is_well_formed, new_key
 
 RANDOM = st.binary(min_size=RANDOM_BYTES, max_size=RANDOM_BYTES)
 KEY = new_key(bytes(range(RANDOM_BYTES)))
@@ -76,6 +76,13 @@ def test_swapped_neighbours(random_bytes: bytes, at: int) -> None:
 def test_not_well_formed(key: str) -> None:
     """Cut, longer, in the wrong case, of somebody else: no key."""
     assert not is_well_formed(key)
+
+
+def test_longer_with_its_own_checksum() -> None:
+    """A longer string is no key, even with the checksum that it should have."""
+    assert KEY[-6:] == _checksum(KEY[:-6])
+    for body in (KEY[:-6] + "0", KEY[:-7], KEY + "\n", KEY):
+        assert not is_well_formed(body + _checksum(body))
 
 
 def test_hash() -> None:

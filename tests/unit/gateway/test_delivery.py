@@ -6,7 +6,7 @@ import pytest
 
 from common.adapters.background import TaskBackground
 from common.gateway.delivery import EventStream, Headers
-from common.model.errors import UpstreamBroken
+from common.model.errors import ClientLeft, UpstreamBroken
 from common.wire.sse import KEEP_ALIVE
 
 NEVER_S = 3600.0
@@ -34,7 +34,7 @@ class Recorder:
         """See `Out`."""
         await self.open.wait()
         if self.broken:
-            raise ConnectionResetError
+            raise ClientLeft("The client is gone.")
         self.written.append(data)
         self.changed.set()
 
@@ -92,7 +92,7 @@ async def test_keep_alive_waits_for_no_slow_client() -> None:
     assert out.written[0] == b"data: 1\n\n"
 
 
-async def test_keep_alive_to_nobody() -> None:
+async def test_keep_alive_to_nobody(caplog: pytest.LogCaptureFixture) -> None:
     """A client that has gone does not make the sign of life a failure of its own."""
     out, background = Recorder(), TaskBackground()
     out.broken = True
@@ -100,6 +100,7 @@ async def test_keep_alive_to_nobody() -> None:
     await asyncio.sleep(0.01)
     assert await background.drain(1) == 0
     assert out.written == []
+    assert caplog.records == []
     client.stop()
 
 

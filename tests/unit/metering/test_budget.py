@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from common.metering.budget import affordable_output, unspent
 from common.metering.plan import Plan
 from common.metering.price import InputBound, input_pico, output_pico, worst_case
-from common.model.price import Prices
 from common.model.limits import MAX_NANOUSD, Limits, Reason
+from common.model.price import Prices
 from tests.unit.metering.requests import MIDNIGHT, NOON, Row
 
 

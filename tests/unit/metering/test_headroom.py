@@ -5,9 +5,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from common.metering.headroom import headroom
-from common.model.limits import Headroom, Room
 from common.metering.plan import Plan
-from common.model.limits import Limits, Reason
+from common.model.limits import Headroom, Limits, Reason, Room
 from tests.unit.metering.requests import MIDNIGHT, NOON, Row
 
 HISTORY = st.lists(st.tuples(st.integers(0, 30_000), st.integers(1, 9)), min_size=1, max_size=8)

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from common.model.usage import Tokens
 from common.metering.usage_check import Checked, Evidence, check_usage
+from common.model.usage import Tokens
 
 SEEN = Evidence(input_bound=1_000, output_max=500, input_estimate=200, content_bytes=400, content_events=90)
 ESTIMATE = Checked(Tokens(input=200, output=100), estimated=True)

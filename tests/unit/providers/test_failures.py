@@ -251,6 +251,7 @@ def test_own_secrets_are_hidden() -> None:
         provider("https://models.example.com/v1", "abc").hide("At models.example.com, abc.")
         == "At [hidden], abc."
     )
+    assert provider("https://models.example.com:8443", "abc").hide("At models.example.com.") == "At [hidden]."
 
 
 def test_secrets_do_not_print() -> None:
