@@ -11,11 +11,10 @@ import pytest
 
 from common.adapters.sql.database import Rows, Statement
 from common.adapters.sql.migrations import FOLDER, migrate, migrations
-from common.adapters.sql.usage import write_once
-from common.model.ids import KeyId, RequestId, UserId
-from common.model.usage import Outcome, Usage, UsageRecord
+from common.adapters.sql.usage import write_settled
 from tests.edge import toolbox
 from tests.support import d1
+from tests.support.records import usage_record
 
 SCHEMA = "SELECT type, name, tbl_name, sql FROM sqlite_master ORDER BY name"
 COLUMNS = """
@@ -80,25 +79,9 @@ def test_version(database: d1.LocalD1) -> None:
 
 async def test_rows_written(database: d1.LocalD1) -> None:
     """Of what D1 bills, a settled request is two rows, the record and its index entry; settled again it is none."""
-    record = UsageRecord(
-        request_id=RequestId("req_1"),
-        key_id=KeyId("key_1"),
-        user=UserId("ada"),
-        model="fast",
-        provider="openrouter",
-        upstream_model="openai/gpt-4o-mini",
-        outcome=Outcome.OK,
-        streamed=True,
-        attempts=1,
-        usage=Usage(12, 3, 40),
-        estimated=False,
-        started_ms=1_790_000_000_000,
-        first_byte_ms=None,
-        total_ms=2_400,
-    )
     written = []
     for _ in range(2):
         before = database.rows_written
-        await database.run(write_once(record))
+        await database.run(write_settled(usage_record(1), guarded=False))
         written.append(database.rows_written - before)
     assert written == [2, 0]
