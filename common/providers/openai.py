@@ -183,8 +183,10 @@ def _error(status: int, error: Any, retry_after_s: float | None) -> UpstreamErro
         case _ if 400 <= status < 500:
             message = f"The provider rejected the request{said or '.'}"
             return UpstreamRejected(message, status=status, param=_word(members.get("param")), code=code)
-        case _:
+        case _ if error is not None:
             return UpstreamFailed(f"The provider failed{said or '.'}", retry_after_s=retry_after_s)
+        case _:  # not in the provider's own form: something before it speaks, and cannot say what it did behind that
+            return UpstreamBroken(f"The provider failed{said or '.'}", retry_after_s=retry_after_s)
 
 
 def _code(error: Any) -> str | None:

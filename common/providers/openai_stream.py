@@ -53,7 +53,7 @@ class ChatStream:
         self.events = 0  # sent on
         self.output_bytes = 0  # of their payloads
         self._envelope_bytes = 0  # of a payload, around its content: as long as the first, which has none yet
-        self._latest = b""  # what went on last: one payload, or whole events
+        self._latest = b""  # what went on last: one payload, or whole events of one line each
         self.finished = 0  # choices that have told why they ended
         self.done = False  # the protocol's own end has come; what follows it is ignored
         # what the provider told instead of an end; what came before it is sound, what follows it is ignored
@@ -71,14 +71,12 @@ class ChatStream:
     def cut(self) -> bytes:
         """The end of a stream that is not let go on: a last event that says so, as for a length that is reached."""
         self.done = True
-        latest = (
-            self._latest[self._latest.rfind(b"data: {") + _DATA_BYTES :]
-            if b"data: {" in self._latest
-            else b""
-        )
+        latest = self._latest
+        if latest.startswith(b"data: "):
+            latest = latest[latest.rfind(b"\n", 0, -2) + 1 + _DATA_BYTES :]
         try:
-            event: dict[str, Any] = json.loads(latest or self._latest)
-        except ValueError:
+            event: dict[str, Any] = json.loads(latest)
+        except (ValueError, RecursionError):
             event = {}
         choices = [{"index": index, "delta": {}, "finish_reason": "length"} for index in range(self._choices)]
         last = {name: event[name] for name in _SAME if name in event} | {"choices": choices}

@@ -49,7 +49,7 @@ def parse_settings(text: str, variables: Mapping[str, str], file: str = FILE_NAM
     """The settings that `text` (TOML) describes. `SettingsError` tells all mistakes, `file` names their place."""
     try:
         document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # ValueError: also of a number with too many digits
         raise SettingsError((Mistake(file, "", f"expected TOML: {error}"),)) from None
     return _Parser(file, variables).parse(document)
 
