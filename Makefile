@@ -9,6 +9,7 @@ override BIN := .venv/bin
 PYTEST = $(BIN)/python -m pytest
 UNIT = $(wildcard tests/unit tests/contract)
 COVERAGE = --cov --cov-report=
+ENGINES = d1 or dynamodb
 
 # a .venv without its interpreter is as good as none, whatever its stamps say
 ifneq ($(shell $(BIN)/python -c '' 2>/dev/null && echo usable),usable)
@@ -28,10 +29,14 @@ run: .venv/.local ## Serve on port 8787 with SQLite and the embedded model (make
 test: check tests/edge/.prepared ## Check, then run all tests; leaves coverage.xml.
 	@rm -f .coverage coverage.xml
 	@echo "unit and contract tests ..."; start=$$(date +%s); \
-	$(PYTEST) $(UNIT) -n 2 $(COVERAGE) && \
+	$(PYTEST) $(UNIT) -n 2 -k "not ($(ENGINES))" $(COVERAGE) && \
 	echo "unit and contract tests took $$(($$(date +%s) - start)) s (to stay under 30 s)"
+	@echo "the same on D1 and DynamoDB ..."
+	@$(PYTEST) $(UNIT) -n 2 -k "$(ENGINES)" $(COVERAGE) --cov-append
 	@echo "all other tests ..."
-	@$(PYTEST) $(UNIT:%=--ignore=%) $(COVERAGE) --cov-append --cov-report=xml
+	@$(PYTEST) $(UNIT:%=--ignore=%) --ignore=tests/simulation $(COVERAGE) --cov-append --cov-report=xml
+	@echo "simulations ..."
+	@$(PYTEST) tests/simulation -n 2
 
 install: .venv/.dev ## Create .venv with everything that work on Sluice needs, so .venv/bin/sluice.
 
@@ -49,8 +54,10 @@ check: .venv/.dev ## Format check, lint, strict types, import contracts.
 bench: .venv/.dev ## Measure CPU, latency, memory and imports beside the floor and the committed figures.
 	@$(BIN)/python -m benchmarks
 
-soak: .venv/.dev ## Run the property tests of streams, relay and meter with many more examples.
-	@HYPOTHESIS_PROFILE=soak $(PYTEST) $(UNIT) -n 2 -k "sse or stream or relay or meter"
+soak: .venv/.dev ## Run properties with many more examples, then simulate seed after seed until one fails.
+	@HYPOTHESIS_PROFILE=soak $(PYTEST) $(UNIT) -n 2 -k "(sse or stream or relay or meter) and not ($(ENGINES))"
+	@n=2000; while SLUICE_SEEDS=$$n-$$((n + 10000)) $(PYTEST) tests/simulation/test_gateway.py -n 2 -q -k seeds; \
+	do n=$$((n + 10000)); done
 
 lock: .venv/.dev ## Regenerate the locks, keeping versions (make lock UPGRADE=--upgrade raises them).
 	@echo "locking ..."

@@ -26,7 +26,24 @@ api_key = "env:BENCH_UPSTREAM_KEY"
 
 [models.{model}]
 targets = ["mock/{model}"]
+price = {{ input = "0.15", output = "0.60" }}
+context_length = 128_000
 """
+
+LIMITS: Final = (
+    *("--requests-per-minute", "1000000000", "--requests-per-day", "1000000000"),
+    *("--tokens-per-minute", "1000000000000", "--tokens-per-day", "1000000000000"),
+    *(
+        "--max-parallel",
+        "1000",
+        "--budget-day",
+        "1000000",
+        "--budget-month",
+        "1000000",
+        "--budget-total",
+        "1000000",
+    ),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +54,7 @@ class Contender:
     command: Callable[[int], list[str]]  # for the port to listen on
     folder: Path
     key: str | None = None
+    metered_key: str | None = None  # one with every limit there is, none of them in the way
 
 
 def floor(upstream_port: int) -> Contender:
@@ -50,7 +68,10 @@ def floor(upstream_port: int) -> Contender:
 
 
 def sluice(upstream_port: int, folder: Path) -> Contender:
-    """Sluice as a user starts it: a key is asked for, every request leaves a usage record."""
+    """Sluice as a user starts it: a key is asked for, every request leaves a usage record.
+
+    The metered key and its user both have every limit, so each request writes two rows before it is sent.
+    """
     executable = Path(sys.executable).with_name("sluice")
     if not executable.exists():
         problem = "`sluice` is not installed beside this Python: run `make install` first"
@@ -63,17 +84,20 @@ def sluice(upstream_port: int, folder: Path) -> Contender:
     def command(port: int) -> list[str]:
         return [*common, "serve", "--port", str(port), *data]
 
-    return Contender(SLUICE, command, folder, _create_key([*common, "keys", "create", *data], folder))
+    create = [*common, "keys", "create", *data]
+    plain = _run([*create, "--user", "bench"], folder)["key"]
+    _run([*common, "users", "set", "metered", *LIMITS, *data], folder)
+    metered = _run([*create, "--user", "metered", *LIMITS], folder)["key"]
+    return Contender(SLUICE, command, folder, plain, metered)
 
 
-def _create_key(command: list[str], folder: Path) -> str:
-    finished = subprocess.run(
-        [*command, "--user", "bench", "--json"], cwd=folder, capture_output=True, text=True, check=False
-    )
+def _run(command: list[str], folder: Path) -> dict[str, str]:
+    finished = subprocess.run([*command, "--json"], cwd=folder, capture_output=True, text=True, check=False)
     if finished.returncode:
-        problem = f"`sluice keys create` failed: {finished.stderr.strip()}"
+        problem = f"`{' '.join(command[3:6])}` failed: {finished.stderr.strip()}"
         raise BenchmarkError(problem)
-    return str(json.loads(finished.stdout)["key"])
+    found: dict[str, str] = json.loads(finished.stdout)
+    return found
 
 
 def count_records(folder: Path) -> int:

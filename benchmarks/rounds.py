@@ -30,6 +30,7 @@ class Scenario:
     name: str
     concurrency: int
     stream: bool
+    metered: bool = False  # with a key that has limits, as has its user
 
     @property
     def cpu_metric(self) -> str:
@@ -45,6 +46,7 @@ class Scenario:
 SCENARIOS: Final = (
     Scenario("requests-1", 1, stream=False),
     Scenario("requests-64", 64, stream=False),
+    Scenario("metered-64", 64, stream=False, metered=True),
     Scenario("streams-1", 1, stream=True),
     Scenario("streams-32", 32, stream=True),
 )
@@ -58,13 +60,15 @@ class Entrant:
     port: int
     key: str | None = None
     process: Process | None = None
+    metered_key: str | None = None
     answered: int = 0
     failed: int = 0
 
     async def load(self, scenario: Scenario, seconds: float) -> client.Load:
         """Put it under load and count the answers."""
+        key = self.metered_key if scenario.metered else self.key
         result = await client.load(
-            self.port, self.key, concurrency=scenario.concurrency, stream=scenario.stream, seconds=seconds
+            self.port, key, concurrency=scenario.concurrency, stream=scenario.stream, seconds=seconds
         )
         self.answered += result.answered
         self.failed += result.failed
@@ -115,7 +119,7 @@ async def _started(setup: Setup, ledger: Ledger, contender: Contender) -> AsyncI
     with running(
         contender.command(port), core=setup.cores.gateway, folder=contender.folder, log=setup.log
     ) as started:
-        entrant = Entrant(contender.name, port, contender.key, started)
+        entrant = Entrant(contender.name, port, contender.key, started, contender.metered_key)
         await _first_answer(entrant, setup.log)
         ledger.add("process", "cold start, s", contender.name, time.perf_counter() - began)
         await _refuses_strangers(entrant)

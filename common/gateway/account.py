@@ -12,7 +12,14 @@ from common.gateway.settlement import settle
 from common.metering.price import cost
 from common.metering.usage_check import Checked, check_usage
 from common.model.admission import Admission
-from common.model.errors import CallerError, ClientLeft, SluiceError, UpstreamError, UpstreamRejected
+from common.model.errors import (
+    CallerError,
+    ClientLeft,
+    LimitError,
+    SluiceError,
+    UpstreamError,
+    UpstreamRejected,
+)
 from common.model.usage import Outcome, Tokens, UsageRecord
 from common.ports import Background
 
@@ -29,6 +36,7 @@ class Attempt:
     content_bytes: int = 0
     content_events: int = 0
     whole: bool = False  # the answer came to its end
+    took_s: float = 0.0  # from asking to the end of the answer
 
     def failed(self, error: SluiceError) -> None:
         """It ended with `error`."""
@@ -47,6 +55,7 @@ class Account:
     attempts: list[Attempt] = field(default_factory=list)
     first_byte: float | None = None
     outcome: Outcome = Outcome.OK
+    settled: UsageRecord | None = None  # what is handed to the meter, once that is known
 
     def attempt(self, offer: Offer, *, cancel_stops_billing: bool) -> Attempt:
         """A candidate is about to be asked."""
@@ -123,7 +132,7 @@ def outcome_of(error: BaseException) -> Outcome:
     match error:
         case ClientLeft() | asyncio.CancelledError():
             return Outcome.CANCELLED
-        case CallerError() | UpstreamRejected():
+        case CallerError() | LimitError() | UpstreamRejected():
             return Outcome.CLIENT
         case UpstreamError():
             return Outcome.UPSTREAM
@@ -157,5 +166,5 @@ class Settling:
         if error is not None:
             self._account.outcome = outcome_of(error)
         gateway = self._gateway
-        record = self._account.record(self.admission, gateway.clock.monotonic())
+        record = self._account.settled = self._account.record(self.admission, gateway.clock.monotonic())
         self._background.run(settle(gateway.meter, gateway.dead_letters, self.admission, record))

@@ -1,6 +1,6 @@
 """One completion, from the edge to its record. Read this file first.
 
-1. Edge     `http/bodies.py` and `wire/openai/chat.py` have bounded, parsed and validated the request.
+1. Edge     `http/request.py` and `wire/openai/chat.py` have bounded, parsed and validated the request.
 2. Access   `access/authenticate.py` has made its key a `Principal`, before the body was read.
 3. Route    the model's name becomes candidates, in order of preference; `quote.py` bounds what they may cost.
 4. Cache    (comes with the cache)
@@ -8,7 +8,7 @@
 6. Call     candidates are tried in order, while no content has gone to the client.
 7. Relay    the first content commits status and headers; then bytes flow.
 8. Settle   `Settling` hands the account to the background, whatever the ending.
-9. Tell     (comes with telemetry)
+9. Tell     the HTTP side logs one line, from the record that is settled (analytics come later)
 
 Every exit passes through 8: success, a provider's error, a time-out, a break in the middle, the client's leaving, the
 platform's deadline. What is raised before anything was sent is for the HTTP side to answer; a stream that has begun
@@ -34,6 +34,7 @@ from common.model.errors import ClientLeft, LimitError, SluiceError, UpstreamBro
 from common.model.ids import RequestId
 from common.model.limits import Headroom
 from common.model.principal import Principal
+from common.model.usage import UsageRecord
 from common.ports import UpstreamResponse
 from common.providers.openai import failure, read_answer
 from common.providers.openai_stream import ChatStream
@@ -90,6 +91,16 @@ class Call:
             else:
                 with Interruptible(context, gateway.clock):
                     await self._answer(out, None, settling)
+
+    @property
+    def record(self) -> UsageRecord | None:
+        """What is settled, once the answer has ended; None where nothing was admitted."""
+        return self._account.settled
+
+    @property
+    def waited_s(self) -> float:
+        """Seconds that were spent on providers: from asking each to the end of its answer."""
+        return sum(attempt.took_s for attempt in self._account.attempts)
 
     def headers(self) -> Headers:
         """Ours, on every answer that got as far as the meter."""
@@ -162,6 +173,7 @@ class Call:
         route = gateway.routes[target.provider]
         request = route.provider.chat_request(self._body_for(offer), gateway.timeouts)
         attempt = self._account.attempt(offer, cancel_stops_billing=route.provider.cancel_stops_billing)
+        asked = gateway.clock.monotonic()
         try:
             async with route.upstream.send(request) as response:
                 if response.status != 200:
@@ -175,6 +187,8 @@ class Call:
             attempt.failed(error)
             error.message = route.provider.hide(error.message)
             raise
+        finally:
+            attempt.took_s = gateway.clock.monotonic() - asked
 
     def _body_for(self, offer: Offer) -> bytes:
         """The client's own text, with only those members replaced that must be."""

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final, Protocol
 
 from common.model.errors import ClientLeft
@@ -10,11 +11,11 @@ from common.wire.openai.errors import envelope_of
 from common.wire.sse import KEEP_ALIVE, frame
 
 KEEP_ALIVE_S: Final = 15.0
+FAREWELL_S: Final = 1.0  # for the last words to a client; less than a deadline leaves for them
 
 Headers = list[tuple[bytes, bytes]]
 _EVENT_STREAM: Final[Headers] = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
-    (b"cache-control", b"no-store"),
     (b"x-accel-buffering", b"no"),  # nginx would hold events back
 ]
 
@@ -89,8 +90,10 @@ class EventStream:
             await self._out.end(data)
 
     async def fail(self, error: Exception) -> None:
-        """End a stream that has begun: an error event, and no `[DONE]`."""
-        await self.end(frame(envelope_of(error)))
+        """End a stream that has begun: an error event, and no `[DONE]`. Whoever does not read is not waited for."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(FAREWELL_S):
+                await self.end(frame(envelope_of(error)))
 
     def stop(self) -> None:
         """No more signs of life."""

@@ -9,11 +9,12 @@ from contextlib import suppress
 from typing import Final
 
 from common.gateway.delivery import EventStream
-from common.model.errors import UpstreamBroken, UpstreamError
+from common.model.errors import ClientLeft, UpstreamBroken, UpstreamError
 from common.ports import UpstreamResponse
 from common.providers.openai_stream import ChatStream
 
-TAIL_S: Final = 0.25  # for the connection's sake: what may come behind the protocol's own end
+# for what has come already, or comes at once: behind the protocol's own end, and when the client has left
+TAIL_S: Final = 0.25
 
 
 async def relay(
@@ -42,10 +43,22 @@ async def relay(
             await client.end(events + answer.cut())
             return
         if events:
-            await client.write(events)
+            try:
+                await client.write(events)
+            except (ClientLeft, asyncio.CancelledError):
+                await _hear_out(response, answer)
+                raise
         if answer.failure is not None:
             raise answer.failure
     await client.end(answer.close())
+
+
+async def _hear_out(response: UpstreamResponse, answer: ChatStream) -> None:
+    """Take note of what had come while a slow client was waited for: it is on the bill, though nobody will see it."""
+    with suppress(UpstreamError, TimeoutError):
+        async with asyncio.timeout(TAIL_S):
+            while data := await response.read():
+                answer.feed(data)
 
 
 async def _finish(response: UpstreamResponse) -> None:

@@ -18,9 +18,9 @@ M3  Every settlement removes the hold that it is guarded by: a second one finds 
 M4  Nothing but `settle` and `withdraw` lowers `committed`. An expired hold leaves the row and stays committed;
     `correct` replaces it with what was used, together with its record, which knows whether that was done before.
 
-How adapters use it. On a failed guard, call again with the row as it came back and the SAME `now_ms`: at a later time
-the race would have to be run again. A refusal is as true as its standing is fresh: read the row before refusing from a
-remembered one. A key and its user are two standings with two plans; a request is admitted if both are applied.
+How it is used. On a failed guard, call again with the row as it came back and the time read anew: `window` says how
+soon after that a write must be done. A refusal is as true as its standing is fresh: read the row before refusing from
+a remembered one. A key and its user are two standings with two plans; a request is admitted if both are applied.
 """
 
 from dataclasses import dataclass

@@ -1,15 +1,17 @@
 """The meter: decisions carried out on rows, with what every engine must do the same way.
 
-- A plan is made from the standing that is remembered; where its guards fail, again from the row as it came back, at the
-  same instant. Guards make a stale view harmless, so no read comes before a write.
-- Nobody is refused on a remembered standing, except by a window of requests, where time alone can make room.
+- A plan is made from the standing that is remembered; where its guards fail, again from the row as it came back. Guards
+  make a stale view harmless, so no read comes before a write.
+- A request is booked in the same sub-window of all its rows, so its record tells its day and month for all of them.
+- Nobody is refused on a remembered standing, except by a window of requests, for a second: time makes room there, and
+  what may be given back is an admission that another row made void.
 - A settlement that finds its hold swept corrects what was booked for it, in the transaction that corrects its record.
 """
 
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Final
+from typing import Final, NamedTuple
 
 from common.metering import decision
 from common.metering.budget import unspent
@@ -19,10 +21,10 @@ from common.metering.plan import Plan
 from common.metering.refusal import MONEY, limit_error
 from common.metering.rows import Change, Records, Rows
 from common.metering.standing import Hold, Standing
-from common.metering.window import SUB_WINDOW_MS
+from common.metering.window import SUB_WINDOW, SUB_WINDOW_MS
 from common.model.admission import Admission, Ask
 from common.model.errors import LimitError, StorageUnavailable
-from common.model.ids import KeyId
+from common.model.ids import KeyId, RequestId
 from common.model.limits import Headroom, Limit, Limits, Reason, Refused, Room
 from common.model.principal import Principal
 from common.model.usage import Outcome, Tokens, UsageRecord
@@ -30,8 +32,17 @@ from common.ports import Clock
 
 TRIES: Final = 8  # of one call: a row that turns faster than this is not to be had
 _REMEMBERED: Final = 10_000
+_FRESH_MS: Final = 1_000
 
-Make = Callable[[str, Standing], Refused | Plan]
+Make = Callable[[str, Standing, int], Refused | Plan]
+"""Of a row, its standing and the time."""
+
+
+class _Seen(NamedTuple):
+    """A standing, and when it was that of its row."""
+
+    standing: Standing
+    at_ms: int
 
 
 class LimitMeter:
@@ -40,7 +51,7 @@ class LimitMeter:
     def __init__(self, rows: Rows, clock: Clock) -> None:
         self._rows = rows
         self._clock = clock
-        self._seen: OrderedDict[str, Standing] = OrderedDict()
+        self._seen: OrderedDict[str, _Seen] = OrderedDict()
 
     async def admit(self, ask: Ask) -> Admission:
         """See `Meter.admit`."""
@@ -50,11 +61,10 @@ class LimitMeter:
         asked = decision.Ask(ask.request_id, ask.cost_nanousd, ask.tokens)
         holds = await self._carry_out(
             limits,
-            lambda row, standing: decision.admit(standing, limits[row], asked, ask.now_ms),
+            lambda row, standing, at_ms: decision.admit(standing, limits[row], asked, at_ms),
             ask.principal,
-            ask.now_ms,
         )
-        standings = [self._seen[row] for row in limits]
+        standings = [self._seen[row].standing for row in limits]
         return Admission(ask, ask.cost_nanousd, holds[0].sub_window, _headroom(limits, standings, ask.now_ms))
 
     async def extend(self, admission: Admission, more_nanousd: int) -> Admission:
@@ -63,19 +73,18 @@ class LimitMeter:
         limits = ask.principal.limits
         if not limits:
             return replace(admission, held_nanousd=admission.held_nanousd + more_nanousd)
-        now_ms = self._clock.now_ms()
         held = Hold(ask.request_id, admission.held_nanousd, ask.tokens, admission.sub_window)
 
-        def make(row: str, standing: Standing) -> Refused | Plan:
-            return decision.extend(standing, limits[row], held, more_nanousd, now_ms)
+        def make(row: str, standing: Standing, at_ms: int) -> Refused | Plan:
+            return decision.extend(standing, limits[row], held, more_nanousd, at_ms)
 
-        holds = await self._carry_out(limits, make, ask.principal, now_ms)
+        holds = await self._carry_out(limits, make, ask.principal)
         return replace(admission, held_nanousd=holds[0].cost_nanousd, sub_window=holds[0].sub_window)
 
     async def settle(self, admission: Admission, record: UsageRecord) -> None:
         """See `Meter.settle`."""
         rows = list(admission.ask.principal.limits)
-        now_ms = self._clock.now_ms()
+        actual, now_ms = Actual(record.cost_nanousd, record.tokens.total), self._clock.now_ms()
         standings, fresh = await self._standings(rows)
         for _ in range(TRIES):
             present = [record.request_id in standing.holds for standing in standings]
@@ -88,7 +97,7 @@ class LimitMeter:
                 if booked is not None and not booked.abandoned:
                     return
             changes = [
-                Change(row, _settlement(standing, record, booked, now_ms))
+                Change(row, _settlement(standing, record.request_id, actual, booked, now_ms))
                 for row, standing in zip(rows, standings, strict=True)
             ]
             outcome = await self._rows.apply(changes, Records(record, corrects=booked is not None))
@@ -99,35 +108,49 @@ class LimitMeter:
         raise _contended()
 
     async def _carry_out(
-        self, limits: Mapping[str, Limits], make: Make, principal: Principal, now_ms: int
+        self, limits: Mapping[str, Limits], make: Make, principal: Principal
     ) -> Sequence[Hold]:
         """Until the plans of all rows are applied together, or one row refuses. What each row then holds."""
         rows = list(limits)
         standings, fresh = await self._standings(rows)
         for _ in range(TRIES):
-            verdicts = [make(row, standing) for row, standing in zip(rows, standings, strict=True)]
-            refusals = [
-                (row, verdict)
-                for row, verdict in zip(rows, verdicts, strict=True)
-                if isinstance(verdict, Refused)
+            now_ms = self._clock.now_ms()  # each time: M1 needs a write to be done within a second of it
+            times = _booking_times(standings, now_ms)
+            verdicts = [make(*each) for each in zip(rows, standings, times, strict=True)]
+            plans = [
+                verdict for verdict in verdicts if isinstance(verdict, Plan) and verdict.hold is not None
             ]
-            if refusals and (fresh or any(map(_is_final, refusals))):
-                raise _refusal(refusals, limits, standings, now_ms)
-            if refusals:
+            if len(plans) < len(rows):
+                refusals = [
+                    (row, verdict)
+                    for row, verdict in zip(rows, verdicts, strict=True)
+                    if isinstance(verdict, Refused)
+                ]
+                if fresh or self._is_final(refusals):
+                    raise _refusal(refusals, limits, standings, now_ms) if refusals else _expired()
                 standings, fresh = await self._read(rows), True
                 continue
-            plans = [verdict for verdict in verdicts if isinstance(verdict, Plan)]
             changes = [Change(row, plan) for row, plan in zip(rows, plans, strict=True)]
             outcome = await self._rows.apply(changes, Records(abandoned=_abandoned(changes, principal)))
             standings, fresh = outcome.standings, True
             self._remember(rows, standings)
             if outcome.applied:
-                return [_held(plan) for plan in plans]
+                return [plan.hold for plan in plans if plan.hold is not None]
         raise _contended()
+
+    def _is_final(self, refusals: Sequence[tuple[str, Refused]]) -> bool:
+        """Whether no newer row has more room: closed sub-windows never change, and the open one mostly grows."""
+        oldest_ms = self._clock.now_ms() - _FRESH_MS
+        return bool(refusals) and all(
+            refused.limit is Limit.REQUESTS_PER_MINUTE
+            and refused.reason is Reason.USED_UP
+            and self._seen[row].at_ms > oldest_ms
+            for row, refused in refusals
+        )
 
     async def _standings(self, rows: Sequence[str]) -> tuple[Sequence[Standing], bool]:
         """As remembered, or all read; and whether they were read."""
-        remembered = [self._seen[row] for row in rows if row in self._seen]
+        remembered = [self._seen[row].standing for row in rows if row in self._seen]
         if len(remembered) == len(rows):
             return remembered, False
         return await self._read(rows), True
@@ -138,31 +161,28 @@ class LimitMeter:
         return standings
 
     def _remember(self, rows: Sequence[str], standings: Sequence[Standing]) -> None:
+        at_ms = self._clock.now_ms()
         for row, standing in zip(rows, standings, strict=True):
-            self._seen[row] = standing
+            self._seen[row] = _Seen(standing, at_ms)
             self._seen.move_to_end(row)
         while len(self._seen) > _REMEMBERED:
             self._seen.popitem(last=False)
 
 
-def _held(plan: Plan) -> Hold:
-    if plan.hold is None:
-        raise StorageUnavailable("The request took so long that its hold has expired.")
-    return plan.hold
+def _booking_times(standings: Sequence[Standing], now_ms: int) -> Sequence[int]:
+    """For each row: now, or the sub-window of the row that is furthest where that is later."""
+    latest = max(standing.counts[SUB_WINDOW] for standing in standings)
+    later_ms = max(now_ms, latest * SUB_WINDOW_MS)
+    return [now_ms if standing.counts[SUB_WINDOW] == latest else later_ms for standing in standings]
 
 
-def _is_final(refusal: tuple[str, Refused]) -> bool:
-    """Closed sub-windows never change and the open one only grows: at this instant no newer row has more room."""
-    _, refused = refusal
-    return refused.limit is Limit.REQUESTS_PER_MINUTE and refused.reason is Reason.USED_UP
-
-
-def _settlement(standing: Standing, record: UsageRecord, booked: UsageRecord | None, now_ms: int) -> Plan:
+def _settlement(
+    standing: Standing, request_id: RequestId, actual: Actual, booked: UsageRecord | None, now_ms: int
+) -> Plan:
     """Replace the hold, or what was booked for it when it was swept."""
-    actual = Actual(record.cost_nanousd, record.tokens.total)
-    if record.request_id in standing.holds or booked is None:
-        return decision.settle(standing, record.request_id, actual, now_ms)
-    hold = Hold(record.request_id, booked.held_nanousd, booked.held_tokens, booked.sub_window)
+    if request_id in standing.holds or booked is None:
+        return decision.settle(standing, request_id, actual, now_ms)
+    hold = Hold(request_id, booked.held_nanousd, booked.held_tokens, booked.sub_window)
     return decision.correct(standing, hold, actual, now_ms)
 
 
@@ -227,6 +247,10 @@ def _headroom(limits: Mapping[str, Limits], standings: Sequence[Standing], now_m
 
 def _tightest(rooms: Sequence[Room | None]) -> Room | None:
     return min((room for room in rooms if room is not None), key=lambda room: room.remaining, default=None)
+
+
+def _expired() -> StorageUnavailable:
+    return StorageUnavailable("The request took so long that its hold has expired.")
 
 
 def _contended() -> StorageUnavailable:

@@ -9,11 +9,11 @@ from common.model.limits import Limit, Reason, Refused
 MONEY: Final = frozenset({Limit.BUDGET_DAY, Limit.BUDGET_MONTH, Limit.BUDGET_TOTAL})
 _NANO: Final = 10**9
 _SAID: Final = {
-    Limit.REQUESTS_PER_MINUTE: "{value} requests per minute",
-    Limit.TOKENS_PER_MINUTE: "{value} tokens per minute",
-    Limit.REQUESTS_PER_DAY: "{value} requests per UTC day",
-    Limit.TOKENS_PER_DAY: "{value} tokens per UTC day",
-    Limit.MAX_PARALLEL: "{value} requests at a time",
+    Limit.REQUESTS_PER_MINUTE: "{value} request{s} per minute",
+    Limit.TOKENS_PER_MINUTE: "{value} token{s} per minute",
+    Limit.REQUESTS_PER_DAY: "{value} request{s} per UTC day",
+    Limit.TOKENS_PER_DAY: "{value} token{s} per UTC day",
+    Limit.MAX_PARALLEL: "{value} request{s} at a time",
     Limit.BUDGET_DAY: "${usd} per UTC day",
     Limit.BUDGET_MONTH: "${usd} per UTC month",
     Limit.BUDGET_TOTAL: "${usd} in total",
@@ -24,12 +24,16 @@ def limit_error(refusals: Sequence[tuple[str, Refused]]) -> LimitError:
     """The error for what rows (`key:...`, `user:...`) refuse: of several the one that makes the caller wait longest."""
     row, refused = max(refusals, key=_patience)
     whose = "API key" if row.startswith("key:") else "user"
-    limit = _SAID[refused.limit].format(value=f"{refused.value:,}", usd=_usd(refused.value))
+    value = refused.value
+    limit = _SAID[refused.limit].format(value=f"{value:,}", s="" if value == 1 else "s", usd=_usd(value))
     wait_ms = refused.retry_after_ms
     match refused.reason:
+        case Reason.TOO_LARGE if value == 0:
+            said = f"This {whose}'s limit of {limit} lets no such request pass."
+            cls: type[LimitError] = RequestTooLarge
         case Reason.TOO_LARGE:
             said = f"The request is larger than this {whose}'s limit of {limit}: shorten it, or lower max_tokens."
-            cls: type[LimitError] = RequestTooLarge
+            cls = RequestTooLarge
         case Reason.IN_FLIGHT if refused.limit in MONEY:
             said = (
                 f"The rest of this {whose}'s budget of {limit} is held for running requests. Try again soon."

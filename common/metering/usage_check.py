@@ -5,8 +5,8 @@ integer, is negative, or contradicts the reported total or the bytes that went t
 
 An output is believed up to the larger of two bounds: `1.25 x maximum + 64`, where streams are cut, and one token per
 byte of content received and 64 more. What is above the hold and within them is a plausible excess: settlement books it
-as overrun. From below, a token of content is at most 16 bytes on average. An input is believed up to
-`1.25 x bound + 64`.
+as overrun. From below, 16 bytes of content are at least one token, and so are 16 events of a stream. An input is
+believed up to `1.25 x bound + 64`.
 """
 
 from collections.abc import Mapping
@@ -77,7 +77,7 @@ def _plausible(tokens: Tokens, evidence: Evidence) -> bool:
     read = tokens.total - output - tokens.audio
     most_input = with_slack(evidence.input_bound)
     return (
-        evidence.content_bytes // 16 <= output + tokens.audio
+        max(evidence.content_bytes, evidence.content_events) // 16 <= output + tokens.audio
         and output <= most_output
         and read <= most_input
         and tokens.total <= most_input + most_output

@@ -15,7 +15,7 @@ from common.adapters.background import TaskBackground
 from common.adapters.clock import SystemClock
 from common.adapters.dead_letters import FileDeadLetters
 from common.adapters.sql.keys import SqlKeyStore
-from common.adapters.sql.rows import SqlRows
+from common.adapters.sql.sqlite_rows import SqliteRows
 from common.adapters.sql.sqlite import open_sqlite
 from common.adapters.sql.users import SqlUserStore
 from common.adapters.upstream.embedded import EmbeddedModel
@@ -50,7 +50,7 @@ async def repair_usage(data: Path) -> tuple[int, int]:
     """Settle the dead letters in the folder `data`: how many were taken, and how many are left."""
     letters = FileDeadLetters(data / DEAD_LETTERS)
     async with open_sqlite(data / DATABASE) as database:
-        rows = SqlRows(database)
+        rows = SqliteRows(database)
         meter = LimitMeter(rows, SystemClock())
         return await letters.deliver(lambda record: settle_again(meter, rows, record))
 
@@ -82,7 +82,7 @@ async def open_local(settings: Settings, data: Path) -> AsyncIterator[LocalGatew
         gateway = Gateway(
             settings=settings,
             authenticator=Authenticator(keys, SqlUserStore(database), settings.plans, clock),
-            meter=LimitMeter(SqlRows(database), clock),
+            meter=LimitMeter(SqliteRows(database), clock),
             dead_letters=FileDeadLetters(data / DEAD_LETTERS),
             routes=routes,
             clock=clock,

@@ -2,10 +2,12 @@
 
 import asyncio
 import hashlib
+from dataclasses import replace
 
 import pytest
 
 from common.model.ids import KeyId, UserId
+from common.model.limits import MAX_NANOUSD, Limit
 from common.model.principal import DEFAULT_PERMISSIONS, KeyRecord
 from tests.contract.adapters import Stores
 
@@ -39,12 +41,20 @@ async def test_unknown(stores: Stores) -> None:
         pytest.param(key(1, user="o'hara; --", name='a "b" \\ \n'), id="quotes"),
         pytest.param(key(1, user="Ærø 🚪", name=""), id="not ASCII, empty name"),
         pytest.param(key(1, created_ms=2**53 - 1), id="largest integer"),
+        pytest.param(replace(key(1), plan='a "plan"'), id="plan"),
+        pytest.param(replace(key(1), plan="basic", overrides={Limit.BUDGET_DAY: 1}), id="plan and own limit"),
+        pytest.param(replace(key(1), overrides=dict.fromkeys(Limit)), id="unlimited in everything"),
+        pytest.param(replace(key(1), overrides=dict.fromkeys(Limit, MAX_NANOUSD)), id="largest limits"),
+        pytest.param(replace(key(1), overrides=dict.fromkeys(Limit, 0)), id="nothing allowed"),
     ],
 )
 async def test_found_as_stored(stores: Stores, record: KeyRecord) -> None:
-    """A key is found by its hash, every field as it was stored."""
+    """A key is found by its hash, every field as it was stored; unlimited is not the same as not said."""
     await stores.keys.create(record)
-    assert await stores.keys.find(record.key_hash) == record
+    found = await stores.keys.find(record.key_hash)
+    assert found == record
+    assert [type(each) for each in found.overrides] == [Limit] * len(record.overrides)
+    assert list(await stores.keys.list()) == [record]
 
 
 @pytest.mark.parametrize(

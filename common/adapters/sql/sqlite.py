@@ -19,9 +19,10 @@ import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import ExitStack, asynccontextmanager, closing, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
-from typing import Final, TypeAlias, TypeVar
+from typing import Any, Final, Protocol, TypeAlias, TypeVar
 
 from common.adapters.sql.database import Rows, Statement
 from common.adapters.sql.migrations import NewerSchema, migrate, migrations
@@ -31,15 +32,39 @@ _BUSY_FOR_S: Final = 1.0  # what a store may take for its retries
 _BUSY_POLL_S: Final = 0.001
 
 _T = TypeVar("_T")
-_Result: TypeAlias = list[Rows] | Exception
+
+
+class Unwritten(Protocol):
+    """What jobs of one transaction have changed and will write together."""
+
+    def write(self) -> None:
+        """Write it; it is not used any more."""
+
+
+class Transaction:
+    """What a job sees of the transaction that it shares with others."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self.execute = connection.execute
+        self.unwritten: dict[type, Unwritten] = {}
+
+    def flush(self) -> None:
+        """Write what is unwritten: before statements that may read it, and at the end."""
+        for each in self.unwritten.values():
+            each.write()
+        self.unwritten.clear()
+
+
+_Work: TypeAlias = Callable[[Transaction], Any]
+_Done: TypeAlias = tuple["_Job", Any]  # the result, or an exception
 
 
 @dataclass(eq=False, slots=True)
 class _Job:
-    """One batch, and who waits for it."""
+    """What is to be done, and who waits for it."""
 
-    statements: tuple[Statement, ...]
-    caller: asyncio.Future[Sequence[Rows]]
+    work: _Work
+    caller: asyncio.Future[Any]
 
 
 class _Worker:
@@ -73,7 +98,7 @@ class _Worker:
             _deliver(jobs, self._run_together(jobs))
         self._connection.close()
 
-    def _run_together(self, jobs: list[_Job]) -> Sequence[_Result]:
+    def _run_together(self, jobs: list[_Job]) -> list[Any]:
         try:
             return _while_busy(lambda: self._transaction(jobs))
         except Exception as error:  # noqa: BLE001 - the thread has to survive every statement, and tells its caller
@@ -81,24 +106,27 @@ class _Worker:
                 return [_failure(error) for _ in jobs]
         return [result for job in jobs for result in self._run_together([job])]
 
-    def _transaction(self, jobs: list[_Job]) -> list[list[Rows]]:
-        execute = self._connection.execute
-        execute(self._begin)
+    def _transaction(self, jobs: list[_Job]) -> list[Any]:
+        self._connection.execute(self._begin)
         try:
-            results: list[list[Rows]] = [
-                [execute(statement.sql, statement.parameters).fetchall() for statement in job.statements]
-                for job in jobs
-            ]
-            execute("COMMIT")
+            transaction = Transaction(self._connection)
+            results = [job.work(transaction) for job in jobs]
+            transaction.flush()
+            self._connection.execute("COMMIT")
         except BaseException:
             self._connection.rollback()  # does nothing where SQLite already has, on a full disk for one
             raise
         return results
 
 
-def _deliver(jobs: list[_Job], results: Sequence[_Result]) -> None:
+def _run_batch(statements: tuple[Statement, ...], transaction: Transaction) -> list[Rows]:
+    transaction.flush()
+    return [transaction.execute(statement.sql, statement.parameters).fetchall() for statement in statements]
+
+
+def _deliver(jobs: list[_Job], results: list[Any]) -> None:
     """Wake each event loop once."""
-    by_loop: dict[asyncio.AbstractEventLoop, list[tuple[_Job, _Result]]] = {}
+    by_loop: dict[asyncio.AbstractEventLoop, list[_Done]] = {}
     for job, result in zip(jobs, results, strict=True):
         by_loop.setdefault(job.caller.get_loop(), []).append((job, result))
     for loop, done in by_loop.items():
@@ -106,7 +134,7 @@ def _deliver(jobs: list[_Job], results: Sequence[_Result]) -> None:
             loop.call_soon_threadsafe(_resolve, done)
 
 
-def _resolve(done: list[tuple[_Job, _Result]]) -> None:
+def _resolve(done: list[_Done]) -> None:
     for job, result in done:
         if job.caller.done():
             continue  # cancelled
@@ -126,12 +154,26 @@ class SqliteDatabase:
 
     async def run(self, *statements: Statement) -> Sequence[Rows]:
         """See `Database.run`."""
+        reads = all(statement.sql.startswith("SELECT") for statement in statements)
+        results: list[Rows] = await self._do(
+            partial(_run_batch, statements), self._reader if reads else self._writer
+        )
+        return results
+
+    async def write(self, work: Callable[[Transaction], _T]) -> _T:
+        """Do `work` in a transaction of the writer's thread, atomically. It may be done twice: only once it counts.
+
+        Promises and failures are those of `Database.run`.
+        """
+        result: _T = await self._do(work, self._writer)
+        return result
+
+    def _do(self, work: _Work, worker: _Worker) -> asyncio.Future[Any]:
         if self._closed:
             raise StorageUnavailable("The database is closed.")
-        job = _Job(statements, asyncio.get_running_loop().create_future())
-        reads = all(statement.sql.startswith("SELECT") for statement in statements)
-        (self._reader if reads else self._writer).put(job)
-        return await job.caller
+        job = _Job(work, asyncio.get_running_loop().create_future())
+        worker.put(job)
+        return job.caller
 
     async def close(self) -> None:
         """Finish what is queued, then let go of the file."""

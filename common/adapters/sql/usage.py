@@ -40,14 +40,17 @@ _NUMBERED: Final = ", ".join(f"?{number}" for number in range(1, len(_COLUMNS) +
 _REPLACE: Final = " ON CONFLICT (request_id) DO UPDATE SET {sets} WHERE usage.abandoned = 1".format(
     sets=", ".join(f"{name} = excluded.{name}" for name in _COLUMNS[1:])
 )
-_SETTLE: Final = f"{_INSERT}{_NUMBERED} WHERE true{_REPLACE}"
-_SETTLE_GUARDED: Final = f"{_INSERT}{_NUMBERED} WHERE changes() = 1{_REPLACE}"
-_ABANDON: Final = (
-    _INSERT
-    + ", ".join(f"value ->> {index}" for index in range(len(_COLUMNS)))
-    + " FROM json_each(?1) WHERE changes() = 1 ON CONFLICT (request_id) DO UPDATE SET key_id = excluded.key_id"
-    " WHERE usage.key_id = ''"
-)
+_ALWAYS_OR_AFTER_A_WRITE: Final = {False: "true", True: "changes() = 1"}
+_SETTLE: Final = {
+    guarded: f"{_INSERT}{_NUMBERED} WHERE {guard}{_REPLACE}"
+    for guarded, guard in _ALWAYS_OR_AFTER_A_WRITE.items()
+}
+_LISTED: Final = ", ".join(f"value ->> {index}" for index in range(len(_COLUMNS)))
+_NAME_KEY: Final = " ON CONFLICT (request_id) DO UPDATE SET key_id = excluded.key_id WHERE usage.key_id = ''"
+_ABANDON: Final = {
+    guarded: f"{_INSERT}{_LISTED} FROM json_each(?1) WHERE {guard}{_NAME_KEY}"
+    for guarded, guard in _ALWAYS_OR_AFTER_A_WRITE.items()
+}
 
 
 class SqlUsageStore:
@@ -69,12 +72,12 @@ async def find_record(database: Database, request_id: RequestId) -> UsageRecord 
 
 def write_settled(record: UsageRecord, *, guarded: bool) -> Statement:
     """Keep `record`, unless its request has one that is not abandoned. `guarded`: if the statement before wrote."""
-    return Statement(_SETTLE_GUARDED if guarded else _SETTLE, _to_row(record))
+    return Statement(_SETTLE[guarded], _to_row(record))
 
 
-def write_abandoned(records: Sequence[UsageRecord]) -> Statement:
-    """Keep those whose requests have none, if the statement before wrote. A key's row knows what a user's did not."""
-    return Statement(_ABANDON, (json.dumps([_to_row(record) for record in records]),))
+def write_abandoned(records: Sequence[UsageRecord], *, guarded: bool) -> Statement:
+    """Keep those whose requests have none. A key's row knows what a user's did not."""
+    return Statement(_ABANDON[guarded], (json.dumps([_to_row(record) for record in records]),))
 
 
 def _to_row(record: UsageRecord) -> tuple[Value, ...]:

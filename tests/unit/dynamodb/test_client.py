@@ -238,12 +238,12 @@ async def test_gives_up(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_pauses() -> None:
     """Pauses grow from 20 ms, any part of them is waited; no try begins later than a second after the first."""
     rng = random.Random(7)
-    longest = [max(pause_s(attempt, 0.0, rng) or 0 for _ in range(1_000)) for attempt in range(5)]
+    longest = [max(pause_s(attempts, 0.0, rng) or 0 for _ in range(1_000)) for attempts in range(1, 6)]
     assert longest == pytest.approx([0.02, 0.04, 0.08, 0.16, 0.32], rel=0.05)
-    assert min(pause_s(4, 0.0, rng) or 0 for _ in range(1_000)) < 0.01
-    assert pause_s(0, 0.97, rng) is not None
-    assert pause_s(0, 1.0001, rng) is None
-    assert all((pause_s(9, 0.5, rng) or 0) <= 0.5 for _ in range(1_000))
+    assert min(pause_s(5, 0.0, rng) or 0 for _ in range(1_000)) < 0.01
+    assert pause_s(1, 0.97, rng) is not None
+    assert pause_s(1, 1.0001, rng) is None
+    assert all((pause_s(10, 0.5, rng) or 0) <= 0.5 for _ in range(1_000))
 
 
 def test_timeouts() -> None:

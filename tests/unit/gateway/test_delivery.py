@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from common.adapters.background import TaskBackground
+from common.gateway import delivery
 from common.gateway.delivery import EventStream, Headers
 from common.model.errors import ClientLeft, UpstreamBroken
 from common.wire.sse import KEEP_ALIVE
@@ -40,6 +41,7 @@ class Recorder:
 
     async def end(self, data: bytes = b"") -> None:
         """See `Out`."""
+        await self.open.wait()
         self.written.append(data)
         self.ended = True
 
@@ -114,6 +116,17 @@ async def test_failure_is_an_event() -> None:
     assert out.written[-1] == (
         b'data: {"error":{"message":"It broke.","type":"server_error","param":null,"code":"provider_error"}}\n\n'
     )
+
+
+async def test_failure_waits_for_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client that has stopped reading is not told for long why its stream ends: the platform may end first."""
+    monkeypatch.setattr(delivery, "FAREWELL_S", 0.001)
+    out = Recorder()
+    client = stream(out, TaskBackground())
+    await client.write(b"data: 1\n\n")
+    out.open.clear()
+    await client.fail(UpstreamBroken("It broke."))
+    assert not out.ended
 
 
 @pytest.mark.parametrize("last", [b"", b"data: 2\n\n"], ids=["nothing more", "with the last events"])

@@ -84,3 +84,12 @@ def test_whatever_is_reported_the_result_is_bounded(reported: dict[str, object])
     if checked.estimated:
         assert checked.tokens.input <= SEEN.input_bound
         assert checked.tokens.output <= SEEN.output_max
+
+
+def test_events_are_evidence_too() -> None:
+    """A stream whose content is short in bytes has as many tokens as its events tell, from below one to sixteen."""
+    seen = Evidence(
+        input_bound=1_000, output_max=500, input_estimate=200, content_bytes=0, content_events=160
+    )
+    assert check_usage({"input": 180, "output": 9}, seen) == Checked(Tokens(200, output=160), estimated=True)
+    assert not check_usage({"input": 180, "output": 10}, seen).estimated

@@ -1,0 +1,143 @@
+"""What a gateway may get wrong, each as a change of one place in the real one."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from types import TracebackType
+from typing import Any, Final
+
+import pytest
+
+from common.adapters import memory
+from common.gateway import account, delivery, relay
+from common.gateway.account import Account, Attempt, Settling
+from common.gateway.call import Call
+from common.metering import decision, usage_check, window
+from common.metering.apply import apply
+from common.metering.decision import Actual, Ask
+from common.metering.plan import Draft, Plan
+from common.metering.price import cost
+from common.metering.standing import Standing
+from common.metering.usage_check import Checked, Evidence
+from common.model.errors import ClientLeft
+from common.model.ids import RequestId
+from common.model.limits import Limits, Refused
+from common.model.usage import Tokens
+
+Mutant = Callable[[pytest.MonkeyPatch], None]
+
+
+def check_then_act(patch: pytest.MonkeyPatch) -> None:
+    """Limits are checked on what was seen, and the store does not check them again."""
+    patch.setattr(memory, "apply", lambda standing, plan: apply(standing, replace(plan, at_most={})))
+
+
+def settled_twice(patch: pytest.MonkeyPatch) -> None:
+    """A settlement does not ask whether the hold is still there."""
+
+    def settle(standing: Standing, hold_id: RequestId, actual: Actual, now_ms: int) -> Plan:
+        return replace(real(standing, hold_id, actual, now_ms), holds={})
+
+    real = decision.settle
+    patch.setattr(decision, "settle", settle)
+
+
+def hold_forgotten(patch: pytest.MonkeyPatch) -> None:
+    """Who leaves is not settled for."""
+
+    def leave(
+        settling: Settling,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if not isinstance(error, ClientLeft):
+            real(settling, kind, error, trace)
+
+    real = Settling.__exit__
+    patch.setattr(Settling, "__exit__", leave)
+
+
+def short_window(patch: pytest.MonkeyPatch) -> None:
+    """The sub-window for clocks that differ is not counted."""
+    patch.setattr(window, "COUNTED", window.COUNTED - 1)
+
+
+def expired_given_back(patch: pytest.MonkeyPatch) -> None:
+    """An expired hold is taken for a request that cost nothing."""
+
+    def admit(standing: Standing, limits: Limits, ask: Ask, now_ms: int) -> Refused | Plan:
+        plan = real(standing, limits, ask, now_ms)
+        if isinstance(plan, Refused):
+            return plan
+        back = sum(hold.cost_nanousd for hold in plan.swept)
+        total = plan.add.get("committed_total", 0) - back
+        return replace(plan, add={**plan.add, "committed_total": total})
+
+    real = decision.admit
+    patch.setattr(decision, "admit", admit)
+
+
+def expired_for_ever(patch: pytest.MonkeyPatch) -> None:
+    """Holds of the dead stay: nobody books them."""
+    patch.setattr(Draft, "sweep", lambda _draft, _now_ms: None)
+
+
+def not_extended(patch: pytest.MonkeyPatch) -> None:
+    """A second attempt is made on what is held for the first."""
+
+    async def cover(*_: object) -> None:
+        """Hold nothing."""
+
+    patch.setattr(Call, "_cover", cover)
+
+
+def usage_believed(patch: pytest.MonkeyPatch) -> None:
+    """Whatever a provider says it used is booked."""
+
+    def check(reported: Mapping[str, Any] | None, evidence: Evidence) -> Checked:
+        counts = {name: count for name, count in (reported or {}).items() if name in Tokens._fields}
+        if any(type(count) is not int or count < 0 for count in counts.values()):
+            return real(reported, evidence)
+        return Checked(Tokens(**counts), estimated=False)
+
+    real = usage_check.check_usage
+    patch.setattr(account, "check_usage", check)
+
+
+def cut_is_free(patch: pytest.MonkeyPatch) -> None:
+    """What nobody saw is booked as if it had not been made."""
+
+    def booked(_account: Account, attempt: Attempt, checked: Checked) -> int:
+        prices = attempt.offer.target.prices
+        return 0 if prices is None else cost(prices, checked.tokens)
+
+    patch.setattr(Account, "_cost", booked)
+
+
+def unheard(patch: pytest.MonkeyPatch) -> None:
+    """What had come for a client that does not read is not looked at when it leaves."""
+
+    async def hear_out(*_: object) -> None:
+        """Hear nothing."""
+
+    patch.setattr(relay, "_hear_out", hear_out)
+
+
+def farewell_without_end(patch: pytest.MonkeyPatch) -> None:
+    """A client that does not read is told why its stream ends, however long that takes."""
+    patch.setattr(delivery, "FAREWELL_S", None)
+
+
+MUTANTS: Final[Mapping[Mutant, str]] = {
+    check_then_act: "M1 M2",
+    settled_twice: "M4",
+    hold_forgotten: "M4",
+    short_window: "M1",
+    expired_given_back: "M4",
+    expired_for_ever: "M4",
+    not_extended: "M2",
+    usage_believed: "M2 M4",
+    cut_is_free: "M4",
+    unheard: "M4",
+    farewell_without_end: "M4",
+}
