@@ -15,8 +15,8 @@ from common.adapters.background import TaskBackground
 from common.adapters.clock import SystemClock
 from common.adapters.dead_letters import FileDeadLetters
 from common.adapters.sql.keys import SqlKeyStore
-from common.adapters.sql.sqlite_rows import SqliteRows
 from common.adapters.sql.sqlite import open_sqlite
+from common.adapters.sql.sqlite_rows import SqliteRows
 from common.adapters.sql.users import SqlUserStore
 from common.adapters.upstream.embedded import EmbeddedModel
 from common.adapters.upstream.pooled import PooledUpstream
