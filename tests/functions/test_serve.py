@@ -108,7 +108,7 @@ async def test_limits_made_meanwhile(tmp_path: Path, client: httpx2.AsyncClient)
             second = await client.post(url, headers=headers, json=REQUEST)
     assert (first.status_code, first.headers["x-ratelimit-remaining-requests"]) == (200, "0")
     assert (second.status_code, second.json()["error"]["code"]) == (429, "rate_limit_exceeded")
-    assert "This user has reached its limit of 1 requests per minute" in second.json()["error"]["message"]
+    assert "This user has reached its limit of 1 request per minute" in second.json()["error"]["message"]
 
 
 async def test_plan(tmp_path: Path, client: httpx2.AsyncClient) -> None:
