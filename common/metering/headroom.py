@@ -22,19 +22,20 @@ def headroom(standing: Standing, limits: Limits, now_ms: int) -> Headroom:
     )
 
 
-def _tighter(*rooms: Room | None) -> Room | None:
-    return min(
-        (room for room in rooms if room), key=lambda room: (room.remaining, -room.reset_ms), default=None
-    )
+def _tighter(one: Room | None, other: Room | None) -> Room | None:
+    if one is None or other is None:
+        return one or other
+    return other if (other.remaining, -other.reset_ms) < (one.remaining, -one.reset_ms) else one
 
 
 def _minute(draft: Draft, names: tuple[str, ...], limit: int | None, now_ms: int) -> Room | None:
     if limit is None:
         return None
     counts = draft.standing.counts
-    counted = range(draft.index - COUNTED + 1, counts[SUB_WINDOW] + 1)
-    newest = next((i for i in reversed(counted) if counts[names[i % RING]]), None)
-    reset_ms = 0 if newest is None else (newest + COUNTED) * SUB_WINDOW_MS - now_ms
+    newest, oldest = counts[SUB_WINDOW], draft.index - COUNTED + 1
+    while newest >= oldest and not counts[names[newest % RING]]:
+        newest -= 1
+    reset_ms = (newest + COUNTED) * SUB_WINDOW_MS - now_ms if newest >= oldest else 0
     return Room(limit, max(0, limit - used(counts, names, draft.index)), reset_ms)
 
 

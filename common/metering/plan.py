@@ -7,8 +7,8 @@ hold, every set is made, otherwise none. Sets read nothing but the attribute the
     equal       a = ?                                        a = :v
     at_most     a <= ?                                       a <= :v
     holds       NOT EXISTS (SELECT 1 FROM json_each(?) g     h.#id = :v, attribute_not_exists(h.#id)
-                LEFT JOIN json_each(holds) h USING (key)
-                WHERE h.value IS NOT g.value)
+                WHERE json_extract(holds, '$."' || g.key
+                || '"') IS NOT g.value)
     set_to      a = ?                                        SET a = :v
     add         a = a + ?                                    SET a = a + :v
     put         holds = json_patch(holds, ?), one object     SET h.#id = :v
@@ -61,6 +61,8 @@ SWEPT_AT_ONCE: Final = 64  # a DynamoDB transaction takes 100 items, an expressi
 
 class Draft:
     """A plan in the making, from one standing."""
+
+    __slots__ = ("add", "at_most", "equal", "holds", "index", "put", "remove", "set_to", "standing", "swept")
 
     def __init__(self, standing: Standing) -> None:
         self.standing = standing

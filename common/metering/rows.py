@@ -23,7 +23,7 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Records:
-    """What becomes of records along with changes."""
+    """What becomes of records along with changes: `settled` or `abandoned`, never both. Without changes, `settled`."""
 
     settled: UsageRecord | None = None  # written unless the request has a record that is not abandoned
     abandoned: tuple[

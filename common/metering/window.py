@@ -16,6 +16,7 @@ The price: a place is free at the latest two sub-windows (10 s) after it left th
 
 from collections.abc import Mapping
 from datetime import date
+from functools import lru_cache
 from typing import Final
 
 SUB_WINDOW_MS: Final = 5_000
@@ -31,8 +32,10 @@ TOKENS: Final = tuple(f"tokens_{slot}" for slot in range(RING))
 
 def used(counts: Mapping[str, int], names: tuple[str, ...], index: int) -> int:
     """What counts in sub-window `index` (the row's open one or a later one): the sum of the 14 that end with it."""
-    oldest = index - COUNTED + 1
-    return sum([counts[names[i % RING]] for i in range(oldest, counts[SUB_WINDOW] + 1)])
+    seen = counts[SUB_WINDOW]
+    if index == seen and COUNTED == RING:
+        return sum([counts[name] for name in names])
+    return sum([counts[names[i % RING]] for i in range(index - COUNTED + 1, seen + 1)])
 
 
 def _month(index: int) -> date:
@@ -56,6 +59,11 @@ def next_day(index: int) -> int:
 
 def next_month(index: int) -> int:
     """The first sub-window of the UTC month after that of `index`."""
-    month = _month(index)
+    return _next_month(index // DAY)
+
+
+@lru_cache(maxsize=4)
+def _next_month(day: int) -> int:
+    month = date.fromordinal(EPOCH + day)
     later = date(month.year + month.month // 12, month.month % 12 + 1, 1)
     return (later.toordinal() - EPOCH) * DAY

@@ -68,7 +68,7 @@ def twins(database: Recorder) -> Twins:
     derandomize=True,
     database=None,
     deadline=None,
-    max_examples=250,
+    max_examples=150,
     suppress_health_check=list(HealthCheck),
 )
 async def test_as_the_oracle_does(twins: Twins, database: Recorder, case: Case) -> None:
