@@ -3,6 +3,7 @@
 from fastapi import APIRouter, Request
 
 from common.http.function import Function
+from common.http.openapi import behind_key
 from common.http.request import gateway_of, principal_of
 from common.model.principal import Permission
 from common.ports import KeyStore
@@ -11,7 +12,7 @@ from common.wire.openai.models import Model, ModelList
 router = APIRouter()
 
 
-@router.get("/v1/models", summary="The models that can be asked for")
+@router.get("/v1/models", summary="The models that can be asked for", openapi_extra=behind_key())
 async def models(request: Request) -> ModelList:
     """List them, by name."""
     await principal_of(request, Permission.MODELS)

@@ -8,6 +8,7 @@ import asyncio
 import logging
 import os
 import signal
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,9 +25,10 @@ from common.http.function import Function
 from common.model.ids import UserId
 from common.model.principal import DEFAULT_PERMISSIONS
 from common.ports import KeyStore
-from common.settings import LogLevel, ProviderKind, Settings
+from common.settings import ProviderKind, Settings
 from common.targets.local import open_local
 from common.targets.local_server import LocalServer
+from common.telemetry.log_format import JsonLines, PlainLines
 
 FIRST_USER: Final = UserId("admin")
 FIRST_NAME: Final = "first key"
@@ -48,7 +50,7 @@ class Serving:
 
 def run(serving: Serving) -> None:
     """Serve until a signal comes and running requests are done. `GatewayError` says what keeps it from starting."""
-    _log_to_stderr(serving.settings.server.log_level)
+    _log_to_stderr(serving.settings)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         runner.run(_serve(serving))
 
@@ -129,10 +131,14 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     return uvloop.new_event_loop
 
 
-def _log_to_stderr(level: LogLevel) -> None:
+def _log_to_stderr(settings: Settings) -> None:
+    """Words where somebody reads along, JSON where a program does."""
+    secrets = [key.value for provider in settings.providers.values() for key in provider.api_keys]
     handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    handler.setFormatter((PlainLines if sys.stderr.isatty() else JsonLines)(secrets))
     log = logging.getLogger("sluice")
     log.addHandler(handler)
-    log.setLevel(level.upper())
+    log.setLevel(settings.server.log_level.upper())
     log.propagate = False
+    # facts that no line shows, of which each costs: https://docs.python.org/3/howto/logging.html#optimization
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False

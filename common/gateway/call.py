@@ -30,7 +30,14 @@ from common.gateway.relay import read_whole, relay
 from common.gateway.spending import refuse_unpriced_features
 from common.metering.usage_check import with_slack
 from common.model.admission import Admission, Ask
-from common.model.errors import ClientLeft, LimitError, SluiceError, UpstreamBroken, UpstreamError
+from common.model.errors import (
+    ClientLeft,
+    InvalidRequest,
+    LimitError,
+    SluiceError,
+    UpstreamBroken,
+    UpstreamError,
+)
 from common.model.ids import RequestId
 from common.model.limits import Headroom
 from common.model.principal import Principal
@@ -204,7 +211,10 @@ class Call:
             changes |= provider.price_bound(self._body.values, offer.target.prices)
         if quote.output_max is not None:
             changes |= dict.fromkeys(request.output_fields, offer.output_max)
-        return self._body.with_members(changes)
+        try:
+            return self._body.with_members(changes)
+        except RecursionError:  # a member that could just be read, on a stack that was less deep
+            raise InvalidRequest("The body is nested too deeply.", code="invalid_json") from None
 
     async def _pass_whole(self, response: UpstreamResponse, out: Out, attempt: Attempt) -> None:
         body = await read_whole(response, MAX_ANSWER_BYTES)

@@ -11,7 +11,7 @@ from typing import Any, Final
 from common.wire.json_members import JsonMembers
 from common.wire.openai.chat import ChatRequest
 
-_TEXT_PARTS: Final = frozenset({"text", "refusal", "input_text"})
+_TEXT_PARTS: Final = ("text", "refusal", "input_text")  # no set: a client may send what cannot be in one
 _LONGEST_OF_A_PART: Final = 4  # levels of nesting in which a part keeps its data
 
 
@@ -44,7 +44,7 @@ def extent(request: ChatRequest, body: JsonMembers) -> Extent:
         media=len(media),
         choices=request.n or 1,
         output_max=_most(request.max_completion_tokens, request.max_tokens),
-        structured=format_ not in {None, "text"} or bool(request.tools),
+        structured=format_ not in (None, "text") or bool(request.tools),
         audio="audio" in (request.modalities or ()),
     )
 

@@ -18,7 +18,9 @@ _SPENDING: Final = (
     "image_config",
     "prediction",
 )
-_USUAL_TIERS: Final = frozenset({None, "default"})
+# no sets: a client may send what cannot be in one
+_USUAL_TIERS: Final = (None, "default")
+_OWN_TOOLS: Final = ("function", "custom")
 
 
 def refuse_unpriced_features(body: Mapping[str, Any]) -> None:
@@ -29,7 +31,7 @@ def refuse_unpriced_features(body: Mapping[str, Any]) -> None:
     if body.get("service_tier") not in _USUAL_TIERS:
         raise _unpriced("service_tier")
     for index, tool in enumerate(body.get("tools") or ()):
-        if tool.get("type") not in {"function", "custom"}:
+        if tool.get("type") not in _OWN_TOOLS:
             raise _unpriced(f"tools[{index}].type")
 
 

@@ -3,13 +3,29 @@
 from typing import Final
 
 from fastapi import Request, Response
+from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
+from common.gateway.account import outcome_of
 from common.gateway.delivery import Headers
-from common.model.errors import BudgetExceeded, LimitError, UpstreamError
+from common.http.headers import AnswerHeaders
+from common.http.request import facts_of, headers_of, invalid
+from common.http.site import Site
+from common.model.errors import BudgetExceeded, LimitError, SluiceError, UpstreamError
+from common.model.usage import Outcome
+from common.telemetry.request_facts import RequestFacts
+from common.telemetry.text import on_one_line
 from common.wire.openai.errors import envelope, envelope_of, kind_of
 
 _RETRY_S: Final = {503: 2}  # what we say where nobody told us
+_CODES: Final = {
+    404: "unknown_url",
+    405: "method_not_allowed",
+    408: "request_timeout",
+    415: "unsupported_media_type",
+}
+_LONGEST_PATH: Final = 200
+_LONGEST_METHOD: Final = 20
 
 
 def error_headers(error: Exception, body: bytes) -> Headers:
@@ -35,26 +51,58 @@ def _retry_after_s(error: Exception, status: int) -> float | None:
     return _RETRY_S.get(status) if told is None else told
 
 
-async def answer_error(_request: Request, error: Exception) -> Response:
+def note(facts: RequestFacts, error: BaseException) -> None:
+    """Keep for the log what went wrong, as the client is told."""
+    facts.outcome = outcome_of(error)
+    if isinstance(error, Exception):
+        facts.error = (error.code if isinstance(error, SluiceError) else None) or kind_of(error).code
+
+
+async def answer_error(request: Request, error: Exception) -> Response:
     """FastAPI's handler for what routes raise."""
+    note(facts_of(request), error)
     body = envelope_of(error)
     response = Response(body, kind_of(error).status)
     response.raw_headers = error_headers(error, body)
     return response
 
 
-async def answer_http_exception(request: Request, error: Exception) -> Response:
-    """The framework's own: no such route, or not with this method."""
-    assert isinstance(error, HTTPException)
-    if error.status_code == 404:
-        message, code = f"There is no {request.method} {request.url.path[:200]} here.", "unknown_url"
-    elif error.status_code == 405:
-        allowed = (error.headers or {}).get("Allow", "")
-        message, code = (
-            f"This path does not take {request.method[:20]}, only {allowed}.",
-            "method_not_allowed",
-        )
-    else:
-        message, code = str(error.detail), "invalid_request"
-    body = envelope(message, "invalid_request_error", code=code)
-    return Response(body, error.status_code, error.headers, "application/json")
+async def answer_validation(request: Request, error: Exception) -> Response:
+    """The framework's own: a parameter in the path or the query is not what it should be."""
+    assert isinstance(error, RequestValidationError)
+    return await answer_error(request, invalid(error.errors(), start=1))
+
+
+class HttpAnswers:
+    """What is to be said of HTTP itself: no such path, not with this method, no such type of body."""
+
+    def __init__(self, site: Site, headers: AnswerHeaders) -> None:
+        self._site = site
+        self._headers = headers
+
+    async def __call__(self, request: Request, error: Exception) -> Response:
+        """FastAPI's handler for its own exceptions. A request for the options of a path comes here as well."""
+        assert isinstance(error, HTTPException)
+        status, path = error.status_code, request.scope["path"]
+        method = on_one_line(request.method, _LONGEST_METHOD)
+        headers: dict[str, str] = {}
+        message = str(error.detail)
+        if status == 404:
+            message = (
+                f"There is no {method} {on_one_line(path, _LONGEST_PATH)} here.{self._site.advice(path)}"
+            )
+        elif status == 405:
+            methods = ", ".join(self._site.methods(path))
+            if method == "OPTIONS":
+                return self._options(request, methods)
+            headers["allow"] = methods
+            message = f"This path does not take {method}, only {methods}."
+        facts = facts_of(request)
+        facts.error, facts.outcome = _CODES.get(status, "invalid_request"), Outcome.CLIENT
+        body = envelope(message, "invalid_request_error", code=facts.error)
+        return Response(body, status, headers, "application/json")
+
+    def _options(self, request: Request, methods: str) -> Response:
+        response = Response(status_code=204, headers={"allow": methods})
+        response.raw_headers += self._headers.preflight(headers_of(request), methods)
+        return response

@@ -6,6 +6,7 @@ from typing import TypeAlias
 
 from fastapi import APIRouter, Request, Response
 from fastapi.routing import APIRoute
+from pydantic import BaseModel
 
 Endpoint: TypeAlias = Callable[[Request], Awaitable[Response]]
 
@@ -26,3 +27,4 @@ class Function:
     name: str  # as in `sluice serve --function` and in the names of deployed functions
     router: APIRouter
     needs: tuple[type, ...]  # the ports that its requests use; grants and bindings are held against it
+    bodies: tuple[type[BaseModel], ...] = ()  # that its routes read themselves, for the OpenAPI document

@@ -1,19 +1,26 @@
 """What a route reads from a request, in the order in which it may: the key first, then the body."""
 
+import asyncio
+from collections.abc import Sequence
 from typing import Any, Final, TypeVar
 
 from fastapi import Request
 from pydantic import BaseModel, ValidationError
+from starlette.exceptions import HTTPException
+from starlette.types import Message
 
 from common.access.authenticate import require
 from common.gateway.context import RequestContext
 from common.gateway.gateway import Gateway
-from common.model.errors import BodyTooLarge, ClientLeft, InvalidRequest
-from common.model.ids import RequestId
+from common.http.headers import RawHeaders
+from common.model.errors import BodyTooLarge, InvalidRequest
 from common.model.principal import Permission, Principal
+from common.telemetry.request_facts import RequestFacts
+from common.telemetry.text import for_a_header
 from common.wire.json_members import JsonMembers, NotAnObject
 
 _Model = TypeVar("_Model", bound=BaseModel)
+BODY_S: Final = 120.0  # for 20 MB over a slow line
 _LONGEST_NAME: Final = 64  # a longer one is no field's, but a key within one that the client made up
 _TYPES: Final = {
     "bool_type": "true or false",
@@ -38,50 +45,86 @@ def context_of(request: Request) -> RequestContext:
     return context
 
 
-def request_id_of(request: Request) -> RequestId:
-    """The id that the edge gave it."""
-    request_id: RequestId = request.scope["state"]["request_id"]
-    return request_id
+def facts_of(request: Request) -> RequestFacts:
+    """What is known of it so far; its id is there from the start."""
+    facts: RequestFacts = request.scope["state"]["facts"]
+    return facts
+
+
+def headers_of(request: Request) -> RawHeaders:
+    """Its headers."""
+    headers: RawHeaders = request.scope["state"]["headers"]
+    return headers
 
 
 async def principal_of(request: Request, permission: Permission) -> Principal:
     """Whose key it is; `AuthenticationFailed` or `PermissionDenied`. The body has not been touched."""
-    principal = await gateway_of(request).authenticator.authenticate(_header(request, b"authorization"))
+    authorization = headers_of(request).get(b"authorization")
+    given = None if authorization is None else authorization.decode("latin-1")
+    principal = await gateway_of(request).authenticator.authenticate(given)
+    facts = facts_of(request)
+    facts.key_id, facts.user = principal.key_id, principal.user
     require(principal, permission)
     return principal
 
 
 async def body_of(request: Request) -> bytes:
-    """The whole body. `BodyTooLarge` as soon as that is known, before the rest is read."""
+    """The whole body, which is JSON. `BodyTooLarge` as soon as that is known, before the rest is read.
+
+    Raises `HTTPException`: 415 where it is said to be something else, 408 where it does not come within `BODY_S`.
+    """
+    headers = headers_of(request)
+    kind = headers.get(b"content-type", b"application/json").lower()
+    # a form is what browsers send without asking first, and what curl says where it is not told
+    if b"json" not in kind:
+        raise HTTPException(
+            415, f"Send the body as application/json, not as {for_a_header(kind, _LONGEST_NAME)}."
+        )
     limit = gateway_of(request).settings.server.max_body_bytes
-    announced = _header(request, b"content-length") or ""
-    if announced.isdecimal() and int(announced) > limit:
+    announced = headers.get(b"content-length", b"")
+    length = int(announced) if announced.isdigit() else None
+    if length is not None and length > limit:
         raise _too_large(limit)
-    message = await request.receive()
-    body: bytes = message.get("body", b"")
-    if message.get("more_body", False):
-        pieces, size = [body], len(body)
-        while message.get("more_body", False):
-            message = await request.receive()
-            pieces.append(message.get("body", b""))
-            size += len(pieces[-1])
-            if size > limit:
-                raise _too_large(limit)
-        body = b"".join(pieces)
-    if message["type"] == "http.disconnect":
-        raise ClientLeft("The client closed the connection while it sent its request.")
-    if len(body) > limit:
-        raise _too_large(limit)
-    return body
+    coming = request.receive()
+    # the usual case: Granian hands out futures, and all of a short body has come already. A timer costs more than that
+    if getattr(coming, "done", bool)():
+        message = await coming
+        if len(message.get("body", b"")) == length:
+            body: bytes = message["body"]
+            return body
+        coming = _again(message)
+    clock = gateway_of(request).clock
+    before = clock.monotonic()
+    try:
+        async with asyncio.timeout(BODY_S):
+            return await _read(request, await coming, length, limit)
+    except TimeoutError:
+        raise HTTPException(408, f"The request body did not come within {BODY_S:g} seconds.") from None
+    finally:
+        facts_of(request).waited_s += clock.monotonic() - before
 
 
-def _header(request: Request, name: bytes) -> str | None:
-    """A header by its lower-case name; no object of all headers is built for one."""
-    for each, value in request.scope["headers"]:
-        if each == name:
-            text: str = value.decode("latin-1")
-            return text
-    return None
+async def _again(message: Message) -> Message:
+    return message
+
+
+async def _read(request: Request, message: Message, length: int | None, limit: int) -> bytes:
+    """The body that begins with this message."""
+    pieces: list[bytes] = []
+    size = 0
+    while True:
+        if message["type"] == "http.disconnect":
+            raise InvalidRequest(
+                "The request body broke off, or is not framed as HTTP is.", code="incomplete_body"
+            )
+        pieces.append(message.get("body", b""))
+        size += len(pieces[-1])
+        if size > limit:
+            raise _too_large(limit)
+        # what comes behind the announced length is only the sign that it has come
+        if size == length or not message.get("more_body", False):
+            return b"".join(pieces)
+        message = await request.receive()
 
 
 def _too_large(limit: int) -> BodyTooLarge:
@@ -97,12 +140,15 @@ def parse(body: bytes, shape: type[_Model]) -> tuple[_Model, JsonMembers]:
     try:
         return shape.model_validate(members.values), members
     except ValidationError as error:
-        raise _invalid(error) from None
+        raise invalid(error.errors(include_url=False, include_input=False)) from None
 
 
-def _invalid(error: ValidationError) -> InvalidRequest:
-    """OpenAI's wording: what is wrong with which field. Of a field that may be several things, all that it may be."""
-    found = [(_param(each["loc"]), each) for each in error.errors(include_url=False, include_input=False)]
+def invalid(errors: Sequence[Any], *, start: int = 0) -> InvalidRequest:
+    """OpenAI's wording: what is wrong with which field. Of a field that may be several things, all that it may be.
+
+    `errors`: pydantic's; the first `start` parts of their places do not name fields.
+    """
+    found = [(_param(each["loc"][start:]), each) for each in errors]
     param, first = found[0]
     if first["type"] == "missing":
         return InvalidRequest(f"`{param}` is required.", param=param, code="missing_required_parameter")

@@ -5,8 +5,9 @@ from starlette.types import Receive, Scope, Send
 
 from common.gateway.call import Call
 from common.gateway.delivery import Headers
-from common.http.errors import error_headers
+from common.http.errors import error_headers, note
 from common.model.errors import ClientLeft, SluiceError
+from common.telemetry.request_facts import RequestFacts
 from common.wire.openai.errors import envelope_of, kind_of
 
 
@@ -46,15 +47,20 @@ class CallResponse(Response):
         self._call = call
         self.background = None
 
-    async def __call__(self, _scope: Scope, _receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, _receive: Receive, send: Send) -> None:
         """See ASGI. What is not an error of ours goes up, to be logged."""
         out = AsgiOut(send)
+        facts: RequestFacts = scope["state"]["facts"]
         try:
             await self._call.run(out)
-        except ClientLeft:
-            pass
+        except ClientLeft as error:
+            note(facts, error)
         except SluiceError as error:
+            note(facts, error)
             if not out.started:
                 body = envelope_of(error)
                 await out.start(kind_of(error).status, error_headers(error, body) + self._call.headers())
                 await out.end(body)
+        finally:
+            facts.record = self._call.record
+            facts.waited_s += self._call.waited_s

@@ -1,17 +1,29 @@
 """What can be configured, as values. `sluice.toml` has a section for each mapping of `Settings`."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Annotated, Final
+from typing import Annotated, Any, Final, TypeAlias
 
-from pydantic import ConfigDict, Field
+from pydantic import BeforeValidator, ConfigDict, Field
 
 from common.model.limits import Limits
 from common.model.price import Prices
 
 TABLE: Final = ConfigDict(extra="forbid")
 _MIB: Final = 2**20
+_ORIGIN: Final = re.compile(r"https?://([a-z0-9_.-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?", re.ASCII)
+
+
+def _origin(value: Any) -> Any:
+    if not isinstance(value, str) or _ORIGIN.fullmatch(value) is None:
+        raise ValueError("expected an origin like https://app.example.com, in lower case and without a path")
+    return value
+
+
+Origin: TypeAlias = Annotated[str, BeforeValidator(_origin)]
+"""Scheme, host and port, as browsers send it."""
 
 
 class ProviderKind(StrEnum):
@@ -49,6 +61,9 @@ class ServerSettings:
     first_byte_timeout_s: Annotated[float, Field(gt=0, le=900)] = 300.0  # models may think before they answer
     idle_timeout_s: Annotated[float, Field(gt=0, le=900)] = 120.0  # between two pieces of an answer
     log_level: LogLevel = LogLevel.INFO
+    cors_origins: tuple[Origin, ...] = ()  # of web pages whose scripts may call
+    docs: bool = False  # whether /docs and /openapi.json are served
+    base_urls: Mapping[str, Origin] = field(default_factory=dict)  # where other functions are, by their names
 
 
 @dataclass(frozen=True, slots=True)

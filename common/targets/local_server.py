@@ -96,8 +96,15 @@ class LocalApp:
 class LocalServer:
     """Serves one application on one address."""
 
-    def __init__(self, app: ASGIApp, background: TaskBackground, host: str, port: int) -> None:
-        """`host` and `port` as for `free_address`, which says what is raised."""
+    def __init__(
+        self,
+        app: ASGIApp,
+        background: TaskBackground,
+        host: str,
+        port: int,
+        headers_ms: int = _HEADERS_MS,
+    ) -> None:
+        """`host` and `port` as for `free_address`, which says what is raised. `headers_ms`: for a request's head."""
         self._background = background
         self._app = LocalApp(app, background)
         self.host, self.port = free_address(host, port)
@@ -107,7 +114,7 @@ class LocalServer:
             port=self.port,
             interface=Interfaces.ASGINL,
             http=HTTPModes.http1,
-            http1_settings=HTTP1Settings(header_read_timeout=_HEADERS_MS, max_buffer_size=_HEADERS_BYTES),
+            http1_settings=HTTP1Settings(header_read_timeout=headers_ms, max_buffer_size=_HEADERS_BYTES),
             websockets=False,
             backlog=_BACKLOG,
             log_enabled=False,

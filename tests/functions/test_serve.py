@@ -8,6 +8,7 @@ import sqlite3
 from collections.abc import AsyncIterator, Callable
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import pytest
@@ -15,7 +16,7 @@ import pytest
 from tests.support.answers import chunk
 from tests.support.origin import Exchange, origin
 from tests.support.provider import MODEL, answer, configure
-from tests.support.sluice import Serving, run, serving
+from tests.support.sluice import Ended, Serving, run, serving
 
 REQUEST = {"model": MODEL, "messages": [{"role": "user", "content": "?"}]}
 
@@ -30,6 +31,12 @@ async def client() -> AsyncIterator[httpx2.AsyncClient]:
 def bearer(key: str) -> dict[str, str]:
     """The header."""
     return {"authorization": f"Bearer {key}"}
+
+
+def log_and_words(ended: Ended) -> tuple[list[Any], list[str]]:
+    """The entries of its log, and what it said besides."""
+    lines = ended.stderr.splitlines()
+    return [json.loads(line) for line in lines if line[0] == "{"], [line for line in lines if line[0] != "{"]
 
 
 BEGINNING = chunk({"content": "Paris, "})
@@ -66,7 +73,9 @@ async def test_first_start(tmp_path: Path, client: httpx2.AsyncClient) -> None:
         assert gateway.fact("Models") == "demo"
         ended = await gateway.stop()
     assert (ended.status, ended.stdout) == (0, "")
-    assert ended.stderr == "Stopping.\nStopped.\n"
+    logged, said = log_and_words(ended)
+    assert said == ["Stopping.", "Stopped."]
+    assert [(line["path"], line["status"]) for line in logged] == [("/health", 200), ("/v1/models", 200)]
 
 
 async def test_key_once(tmp_path: Path, client: httpx2.AsyncClient) -> None:
@@ -174,7 +183,8 @@ async def test_stopping_lets_a_stream_finish(
                     received += piece
             ended = await gateway.ended()
     assert received == BEGINNING + REST
-    assert (ended.status, ended.stderr) == (0, "Stopped.\n")
+    [line], said = log_and_words(ended)
+    assert (ended.status, line["outcome"], said) == (0, "ok", ["Stopped."])
     with closing(sqlite3.connect(tmp_path / ".sluice" / "sluice.db")) as database:
         assert database.execute("SELECT outcome, streamed FROM usage").fetchall() == [("ok", 1)]
 

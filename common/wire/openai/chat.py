@@ -1,7 +1,8 @@
 """The request of `POST /v1/chat/completions`, as far as the gateway must know it.
 
 Known fields are checked for their types; all others go to the provider unseen. Limits on values (a temperature's
-range, say) differ by model, so they are the provider's to hold. Building the validators waits for the first request.
+range, say) differ by model, so they are the provider's to hold; those on amounts are ours, who count with them.
+Building the validators waits for the first request.
 Collections fail fast: the errors of half a million wrong items, which a megabyte can hold, would fill the memory.
 """
 
@@ -13,6 +14,8 @@ _CONFIG = ConfigDict(strict=True, defer_build=True, hide_input_in_errors=True)
 _T = TypeVar("_T")
 _List: TypeAlias = Annotated[list[_T], Field(fail_fast=True)]
 _Object: TypeAlias = dict[str, Any]
+# above what any model can; a number that no column holds could be held for, but not recorded
+_OutputMaximum: TypeAlias = Annotated[int, Field(ge=1, le=10**9)]
 
 
 class Message(BaseModel):
@@ -44,8 +47,8 @@ class ChatRequest(BaseModel):
     messages: Annotated[_List[Message], Field(min_length=1)]
     stream: bool | None = None
     stream_options: StreamOptions | None = None
-    max_tokens: Annotated[int, Field(ge=1)] | None = None
-    max_completion_tokens: Annotated[int, Field(ge=1)] | None = None
+    max_tokens: _OutputMaximum | None = None
+    max_completion_tokens: _OutputMaximum | None = None
     n: Annotated[int, Field(ge=1, le=128)] | None = None
     temperature: float | None = None
     top_p: float | None = None

@@ -1,0 +1,1 @@
+"""What is told of requests besides their answers: one line of log each, without prompts, answers or secrets."""

@@ -1,0 +1,92 @@
+"""What can be seen from outside: API8, API9, the headers' rows, and the supply chain."""
+
+import re
+from pathlib import Path
+from typing import Final
+
+import pytest
+import starlette
+
+from tests.support.scripted import CHAT, REQUEST, scripted
+
+REPOSITORY: Final = Path(__file__).parents[2]
+LOCKS: Final = sorted((REPOSITORY / "infra/requirements").glob("*.txt"))
+
+
+@pytest.mark.parametrize(
+    "path", ["/docs", "/redoc", "/openapi.json", "/swagger.json", "/docs/oauth2-redirect"]
+)
+async def test_descriptions_are_closed(path: str) -> None:
+    """API9: the description of the API is not there unless the operator turns it on, with a key or without."""
+    async with scripted() as gateway:
+        for lines in ((), (gateway.bearer,)):
+            assert (await gateway.send("GET", path, *lines)).status == 404
+
+
+@pytest.mark.parametrize("path", ["/v0/models", "/v2/models", "/models", "/v1beta/models", "/api/v1/models"])
+async def test_other_versions_are_not_there(path: str) -> None:
+    """API9: a route has one address; no older one is left beside it."""
+    async with scripted() as gateway:
+        assert (await gateway.send("GET", path, gateway.bearer)).status == 404
+
+
+@pytest.mark.parametrize(
+    "path", ["/health/", "/v1/models/", "/v1/chat/completions/", "//evil.example/", "/\\evil.example"]
+)
+async def test_no_redirects(path: str) -> None:
+    """API8: no path is redirected, least of all to where the Host header says."""
+    async with scripted() as gateway:
+        for method in ("GET", "POST"):
+            answer = await gateway.send(method, path, "x-forwarded-host: evil.example")
+            assert answer.status in {400, 404, 405}
+            assert answer.header("location") is None
+
+
+async def test_server_does_not_tell_what_it_is() -> None:
+    """API8: no header names a server, a framework or a version; errors neither."""
+    async with scripted() as gateway:
+        answers = [
+            await gateway.send("GET", "/health"),
+            await gateway.send("GET", "/nothing"),
+            await gateway.chat(REQUEST),
+            await gateway.chat(b"{"),
+        ]
+    for answer in answers:
+        told = " ".join(f"{name}: {value}" for name, value in answer.headers) + answer.body.decode()
+        assert (
+            re.search(r"granian|uvicorn|starlette|fastapi|python|pydantic|hyper", told, re.IGNORECASE) is None
+        )
+        assert not answer.header("server")
+
+
+async def test_requests_are_not_echoed() -> None:
+    """API8: TRACE, which would show a script its own cookies and keys, is no method here."""
+    async with scripted() as gateway:
+        answer = await gateway.send("TRACE", "/health", gateway.bearer, "cookie: a=b")
+    assert answer.status == 405
+    assert gateway.held.key not in answer.body.decode()
+
+
+async def test_no_credentials_for_foreign_origins() -> None:
+    """API8: no origin's cookies are wanted, and a foreign origin may read nothing."""
+    async with scripted(server='cors_origins = ["https://app.example.com"]') as gateway:
+        for origin in ("https://evil.example", "null", "https://app.example.com", "http://app.example.com"):
+            answer = await gateway.send(
+                "OPTIONS", CHAT, f"origin: {origin}", "access-control-request-method: POST"
+            )
+            allowed = answer.header("access-control-allow-origin")
+            assert allowed == (origin if origin == "https://app.example.com" else None)
+            assert answer.header("access-control-allow-credentials") is None
+
+
+@pytest.mark.parametrize("lock", LOCKS, ids=lambda path: path.name)
+def test_dependencies_are_pinned_by_hash(lock: Path) -> None:
+    """PyPI, 24 March 2026; LLM03: a package that was replaced under its version does not get in."""
+    requirements = re.split(r"\n(?=[a-z0-9])", re.sub(r"^\s*#.*\n", "", lock.read_text(), flags=re.MULTILINE))
+    named = [each for each in requirements if "==" in each]
+    assert [each for each in named if "--hash=sha256:" not in each] == []
+
+
+def test_framework_is_past_its_advisory() -> None:
+    """CVE-2026-48710: Starlette is one that has mended it."""
+    assert tuple(map(int, starlette.__version__.split(".")[:2])) >= (1, 1)
