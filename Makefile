@@ -7,9 +7,9 @@ UV_VERSION = 0.13.9
 override BIN := .venv/bin
 
 PYTEST = $(BIN)/python -m pytest
-UNIT = $(wildcard tests/unit tests/contract)
+UNIT = tests/unit --ignore=tests/unit/dynamodb
+CONTRACT = tests/contract tests/unit/dynamodb
 COVERAGE = --cov --cov-report=
-ENGINES = d1 or dynamodb
 
 # a .venv without its interpreter is as good as none, whatever its stamps say
 ifneq ($(shell $(BIN)/python -c '' 2>/dev/null && echo usable),usable)
@@ -28,13 +28,14 @@ run: .venv/.local ## Serve on port 8787 with SQLite and the embedded model (make
 
 test: check tests/edge/.prepared ## Check, then run all tests; leaves coverage.xml.
 	@rm -f .coverage coverage.xml
-	@echo "unit and contract tests ..."; start=$$(date +%s); \
-	$(PYTEST) $(UNIT) -n 2 -k "not ($(ENGINES))" $(COVERAGE) && \
-	echo "unit and contract tests took $$(($$(date +%s) - start)) s (to stay under 30 s)"
-	@echo "the same on D1 and DynamoDB ..."
-	@$(PYTEST) $(UNIT) -n 2 -k "$(ENGINES)" $(COVERAGE) --cov-append
+	@echo "unit tests ..."; start=$$(date +%s); \
+	$(PYTEST) $(UNIT) -n 2 $(COVERAGE) && \
+	echo "unit tests took $$(($$(date +%s) - start)) s (to stay under 30 s)"
+	@echo "contract suites on all engines ..."
+	@$(PYTEST) $(CONTRACT) -n 2 $(COVERAGE) --cov-append
 	@echo "all other tests ..."
-	@$(PYTEST) $(UNIT:%=--ignore=%) --ignore=tests/simulation $(COVERAGE) --cov-append --cov-report=xml
+	@$(PYTEST) --ignore=tests/unit $(CONTRACT:%=--ignore=%) --ignore=tests/simulation \
+	$(COVERAGE) --cov-append --cov-report=xml
 	@echo "simulations ..."
 	@$(PYTEST) tests/simulation -n 2
 
@@ -55,7 +56,7 @@ bench: .venv/.dev ## Measure CPU, latency, memory and imports beside the floor a
 	@$(BIN)/python -m benchmarks
 
 soak: .venv/.dev ## Run properties with many more examples, then simulate seed after seed until one fails.
-	@HYPOTHESIS_PROFILE=soak $(PYTEST) $(UNIT) -n 2 -k "(sse or stream or relay or meter) and not ($(ENGINES))"
+	@HYPOTHESIS_PROFILE=soak $(PYTEST) $(UNIT) -n 2 -k "sse or stream or relay or meter"
 	@n=2000; while SLUICE_SEEDS=$$n-$$((n + 10000)) $(PYTEST) tests/simulation/test_gateway.py -n 2 -q -k seeds; \
 	do n=$$((n + 10000)); done
 
