@@ -5,10 +5,8 @@ at once. Whatever that leaves undone is found again by its hold.
 """
 
 import asyncio
-import logging
 import os
 import signal
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +15,7 @@ from typing import Final
 import click
 
 from common.adapters.upstream.embedded import find_model
+from common.cli.log_output import log_to_stderr
 from common.cli.new_key import create_key
 from common.cli.output import show
 from common.cli.welcome import Started, welcome
@@ -28,7 +27,6 @@ from common.ports import KeyStore
 from common.settings import ProviderKind, Settings
 from common.targets.local import open_local
 from common.targets.local_server import LocalServer
-from common.telemetry.log_format import JsonLines, PlainLines
 
 FIRST_USER: Final = UserId("admin")
 FIRST_NAME: Final = "first key"
@@ -50,9 +48,13 @@ class Serving:
 
 def run(serving: Serving) -> None:
     """Serve until a signal comes and running requests are done. `GatewayError` says what keeps it from starting."""
-    _log_to_stderr(serving.settings)
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        runner.run(_serve(serving))
+    output = log_to_stderr(serving.settings)
+    try:
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            runner.run(_serve(serving))
+    finally:
+        output.flush()  # Granian has struck it off the list of those that are flushed at the end
+    click.echo("Stopped.", err=True)
 
 
 async def _serve(serving: Serving) -> None:
@@ -81,7 +83,6 @@ async def _serve(serving: Serving) -> None:
 
         _stop_on_signals(server)
         await server.serve(tell)
-    click.echo("Stopped.", err=True)
 
 
 async def _first_key(keys: KeyStore) -> str | None:
@@ -129,16 +130,3 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     except ImportError:
         return None
     return uvloop.new_event_loop
-
-
-def _log_to_stderr(settings: Settings) -> None:
-    """Words where somebody reads along, JSON where a program does."""
-    secrets = [key.value for provider in settings.providers.values() for key in provider.api_keys]
-    handler = logging.StreamHandler()
-    handler.setFormatter((PlainLines if sys.stderr.isatty() else JsonLines)(secrets))
-    log = logging.getLogger("sluice")
-    log.addHandler(handler)
-    log.setLevel(settings.server.log_level.upper())
-    log.propagate = False
-    # facts that no line shows, of which each costs: https://docs.python.org/3/howto/logging.html#optimization
-    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False

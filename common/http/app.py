@@ -16,6 +16,7 @@ from common.gateway.gateway import Gateway
 from common.http.errors import HttpAnswers, answer_error, answer_validation, note
 from common.http.function import DirectRoute, Endpoint, Function
 from common.http.headers import AnswerHeaders, RawHeaders, client_request_id
+from common.http.patience import Patience
 from common.http.site import Site
 from common.model.errors import InvalidRequest, SluiceError
 from common.model.ids import new_request_id
@@ -75,6 +76,7 @@ class Edge:
         self._direct = direct
         self._headers = headers
         self._http_answers = http_answers
+        self._patience = Patience()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """See ASGI."""
@@ -91,7 +93,9 @@ class Edge:
             method,
             scope["path"],
         )
-        scope.setdefault("state", {}).update(gateway=gateway, facts=facts, headers=headers)
+        scope.setdefault("state", {}).update(
+            gateway=gateway, facts=facts, headers=headers, patience=self._patience
+        )
         if method == "HEAD":
             scope["method"] = "GET"
 

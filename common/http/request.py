@@ -1,18 +1,17 @@
 """What a route reads from a request, in the order in which it may: the key first, then the body."""
 
-import asyncio
 from collections.abc import Sequence
 from typing import Any, Final, TypeVar
 
 from fastapi import Request
 from pydantic import BaseModel, ValidationError
 from starlette.exceptions import HTTPException
-from starlette.types import Message
 
 from common.access.authenticate import require
 from common.gateway.context import RequestContext
 from common.gateway.gateway import Gateway
 from common.http.headers import RawHeaders
+from common.http.patience import Patience
 from common.model.errors import BodyTooLarge, InvalidRequest
 from common.model.principal import Permission, Principal
 from common.telemetry.request_facts import RequestFacts
@@ -20,7 +19,6 @@ from common.telemetry.text import for_a_header
 from common.wire.json_members import JsonMembers, NotAnObject
 
 _Model = TypeVar("_Model", bound=BaseModel)
-BODY_S: Final = 120.0  # for 20 MB over a slow line
 _LONGEST_NAME: Final = 64  # a longer one is no field's, but a key within one that the client made up
 _TYPES: Final = {
     "bool_type": "true or false",
@@ -71,7 +69,7 @@ async def principal_of(request: Request, permission: Permission) -> Principal:
 async def body_of(request: Request) -> bytes:
     """The whole body, which is JSON. `BodyTooLarge` as soon as that is known, before the rest is read.
 
-    Raises `HTTPException`: 415 where it is said to be something else, 408 where it does not come within `BODY_S`.
+    Raises `HTTPException`: 415 where it is said to be something else, 408 where it does not come in time.
     """
     headers = headers_of(request)
     kind = headers.get(b"content-type", b"application/json").lower()
@@ -80,39 +78,27 @@ async def body_of(request: Request) -> bytes:
         raise HTTPException(
             415, f"Send the body as application/json, not as {for_a_header(kind, _LONGEST_NAME)}."
         )
+    patience: Patience = request.scope["state"]["patience"]
+    clock = gateway_of(request).clock
+    before = clock.monotonic()
+    try:
+        return await patience.with_(_read(request, headers))
+    except TimeoutError:
+        raise HTTPException(408, "The request body did not come in time.") from None
+    finally:
+        facts_of(request).waited_s += clock.monotonic() - before
+
+
+async def _read(request: Request, headers: RawHeaders) -> bytes:
     limit = gateway_of(request).settings.server.max_body_bytes
     announced = headers.get(b"content-length", b"")
     length = int(announced) if announced.isdigit() else None
     if length is not None and length > limit:
         raise _too_large(limit)
-    coming = request.receive()
-    # the usual case: Granian hands out futures, and all of a short body has come already. A timer costs more than that
-    if getattr(coming, "done", bool)():
-        message = await coming
-        if len(message.get("body", b"")) == length:
-            body: bytes = message["body"]
-            return body
-        coming = _again(message)
-    clock = gateway_of(request).clock
-    before = clock.monotonic()
-    try:
-        async with asyncio.timeout(BODY_S):
-            return await _read(request, await coming, length, limit)
-    except TimeoutError:
-        raise HTTPException(408, f"The request body did not come within {BODY_S:g} seconds.") from None
-    finally:
-        facts_of(request).waited_s += clock.monotonic() - before
-
-
-async def _again(message: Message) -> Message:
-    return message
-
-
-async def _read(request: Request, message: Message, length: int | None, limit: int) -> bytes:
-    """The body that begins with this message."""
     pieces: list[bytes] = []
     size = 0
     while True:
+        message = await request.receive()
         if message["type"] == "http.disconnect":
             raise InvalidRequest(
                 "The request body broke off, or is not framed as HTTP is.", code="incomplete_body"
@@ -124,7 +110,6 @@ async def _read(request: Request, message: Message, length: int | None, limit: i
         # what comes behind the announced length is only the sign that it has come
         if size == length or not message.get("more_body", False):
             return b"".join(pieces)
-        message = await request.receive()
 
 
 def _too_large(limit: int) -> BodyTooLarge:

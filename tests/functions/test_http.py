@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import pytest
 
-from common.http import request as http_request
+from common.http.patience import Patience
 from common.model.errors import StorageUnavailable
 from common.model.limits import Limit
 from common.model.principal import Permission
@@ -250,7 +250,7 @@ async def test_type_is_looked_at_behind_the_key() -> None:
 
 async def test_slow_body(monkeypatch: pytest.MonkeyPatch) -> None:
     """A body that does not come in time is not waited for: 408, and the connection is closed."""
-    monkeypatch.setattr(http_request, "BODY_S", 0.05)
+    monkeypatch.setattr(Patience, "limit_s", 0.05)
     async with scripted() as gateway, connected(gateway.url) as wire:
         await wire.send(request("POST", CHAT, gateway.bearer, "content-length: 100"), b"{")
         answer = await wire.answer()
