@@ -24,7 +24,7 @@ _ALWAYS: Final[Headers] = [
     (b"x-content-type-options", b"nosniff"),
     (b"x-frame-options", b"DENY"),
 ]
-_OVER_HTTPS: Final = (b"strict-transport-security", b"max-age=31536000; includeSubDomains")
+_OVER_HTTPS: Final = (b"strict-transport-security", b"max-age=31536000")
 _LONGEST_ID: Final = (
     512  # as OpenAI takes: https://platform.openai.com/docs/api-reference/debugging-requests (2026-08)
 )

@@ -19,7 +19,7 @@ class Patience:
         self._until: dict[asyncio.Task[Any], float] = {}  # by the loop's time; the oldest comes first
         self._timer: asyncio.TimerHandle | None = None
 
-    async def with_(self, awaited: Awaitable[_T]) -> _T:
+    async def wait(self, awaited: Awaitable[_T]) -> _T:
         """What is awaited; `TimeoutError` where it takes too long. It is cancelled by then."""
         task, loop = asyncio.current_task(), asyncio.get_running_loop()
         assert task is not None

@@ -19,6 +19,7 @@ from common.telemetry.text import for_a_header
 from common.wire.json_members import JsonMembers, NotAnObject
 
 _Model = TypeVar("_Model", bound=BaseModel)
+_LONGEST_NUMBER: Final = 20  # digits; a longer one is no length, and takes long to read
 _LONGEST_NAME: Final = 64  # a longer one is no field's, but a key within one that the client made up
 _TYPES: Final = {
     "bool_type": "true or false",
@@ -82,7 +83,7 @@ async def body_of(request: Request) -> bytes:
     clock = gateway_of(request).clock
     before = clock.monotonic()
     try:
-        return await patience.with_(_read(request, headers))
+        return await patience.wait(_read(request, headers))
     except TimeoutError:
         raise HTTPException(408, "The request body did not come in time.") from None
     finally:
@@ -92,7 +93,7 @@ async def body_of(request: Request) -> bytes:
 async def _read(request: Request, headers: RawHeaders) -> bytes:
     limit = gateway_of(request).settings.server.max_body_bytes
     announced = headers.get(b"content-length", b"")
-    length = int(announced) if announced.isdigit() else None
+    length = int(announced) if announced.isdigit() and len(announced) < _LONGEST_NUMBER else None
     if length is not None and length > limit:
         raise _too_large(limit)
     pieces: list[bytes] = []

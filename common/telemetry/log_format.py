@@ -17,7 +17,6 @@ from common.telemetry.request_line import json_members, plain
 from common.telemetry.text import HIDDEN, on_one_line, without_keys
 
 REQUESTS: Final = "sluice.request"
-_FACTS: Final = "facts"  # the attribute of a `LogRecord` that has them
 _LONGEST: Final = 2_000
 _LONGEST_TRACEBACK: Final = 20_000
 
@@ -28,9 +27,7 @@ def tell(facts: RequestFacts) -> None:
     """Log the request, at INFO. Costs next to nothing where nobody listens."""
     if _log.isEnabledFor(logging.INFO):
         # without looking for the caller, which takes as long as all the rest
-        record = logging.LogRecord(REQUESTS, logging.INFO, __file__, 0, "request", None, None)
-        setattr(record, _FACTS, facts)
-        _log.handle(record)
+        _log.handle(logging.LogRecord(REQUESTS, logging.INFO, __file__, 0, facts, None, None))
 
 
 class _OneLine(logging.Formatter):
@@ -68,9 +65,8 @@ class JsonLines(_OneLine):
             f'{{"time":"{_second(int(created))}.{int(record.msecs):03d}Z",'
             f'"level":"{record.levelname.lower()}","logger":"{record.name}",'
         )
-        facts: RequestFacts | None = getattr(record, _FACTS, None)
-        if facts is not None:
-            return f"{head}{json_members(facts)}}}"
+        if isinstance(record.msg, RequestFacts):
+            return f"{head}{json_members(record.msg)}}}"
         message = f'{head}"message":{dumps(self._message(record))}'
         traceback = self._traceback(record)
         return f'{message},"traceback":{dumps(traceback)}}}' if traceback else f"{message}}}"
@@ -82,9 +78,8 @@ class PlainLines(_OneLine):
     def format(self, record: logging.LogRecord) -> str:
         """See `logging.Formatter.format`."""
         clock = time.strftime("%H:%M:%S", time.localtime(record.created))
-        facts: RequestFacts | None = getattr(record, _FACTS, None)
-        if facts is not None:
-            return f"{clock} {plain(facts)}"
+        if isinstance(record.msg, RequestFacts):
+            return f"{clock} {plain(record.msg)}"
         lines = [
             f"{clock} {record.levelname} {record.name}: {self._message(record)}",
             *self._traceback(record),

@@ -23,6 +23,7 @@ ADDRESS = "expected an address like https://llm.example.com/v1"
 REFERENCE = 'expected "env:NAME" or a list of such: this file holds no secret'
 TARGET = 'expected "provider/upstream-model"'
 KINDS = "expected 'openai', 'openrouter' or 'embedded'"
+ORIGIN = "expected an origin like https://app.example.com, in lower case and without a path"
 SERVER_KEYS = ", ".join(field.name for field in dataclasses.fields(ServerSettings))
 PROVIDER = '[providers.one]\nkind = "openai"\nbase_url = "http://one"\n'
 
@@ -84,6 +85,9 @@ def test_server() -> None:
     first_byte_timeout_s = 0.5
     idle_timeout_s = 900
     log_level = "debug"
+    cors_origins = ["https://app.example.com", "http://localhost:3000", "https://[::1]:8443"]
+    docs = true
+    base_urls = { models = "https://models.example.com" }
     """
     assert parse_settings(text, {}).server == ServerSettings(
         max_body_bytes=1024,
@@ -91,6 +95,9 @@ def test_server() -> None:
         first_byte_timeout_s=0.5,
         idle_timeout_s=900.0,
         log_level=LogLevel.DEBUG,
+        cors_origins=("https://app.example.com", "http://localhost:3000", "https://[::1]:8443"),
+        docs=True,
+        base_urls={"models": "https://models.example.com"},
     )
 
 
@@ -248,6 +255,17 @@ def test_provider_mistakes(body: str, key: str, expected: str) -> None:
         ("connect_timeout_s = 60.1", "connect_timeout_s", "expected less than or equal to 60"),
         ("first_byte_timeout_s = 1e9", "first_byte_timeout_s", "expected less than or equal to 900"),
         ('log_level = "INFO"', "log_level", "expected 'debug', 'info', 'warning' or 'error'"),
+        *(
+            (f'cors_origins = ["{wrong}"]', "cors_origins.0", ORIGIN)
+            for wrong in (
+                *("*", "null", "app.example.com", "https://app.example.com/", "https://App.example.com"),
+                *("ftp://a", "https://a:b@c", "https://a?b", "https://", "https://a\\r\\nb: c"),
+            )
+        ),
+        ("cors_origins = [5]", "cors_origins.0", ORIGIN),
+        ('cors_origins = "https://a"', "cors_origins", "expected a valid array"),
+        ('docs = "yes"', "docs", "expected a valid boolean"),
+        ('base_urls = { models = "/v1" }', "base_urls.models", ORIGIN),
         ("port = 80", "port", f"not a known key; known: {SERVER_KEYS}"),
         ('"a b" = 1', '"a b"', f"not a known key; known: {SERVER_KEYS}"),
     ],
