@@ -8,7 +8,7 @@ from common.http.openapi import behind_key
 from common.http.request import body_of, context_of, facts_of, gateway_of, parse, principal_of
 from common.http.response import CallResponse
 from common.model.principal import Permission
-from common.ports import Background, Clock, KeyStore, Meter, Upstream
+from common.ports import Background, Clock, DeadLetters, KeyStore, Meter, Upstream, UserStore
 from common.wire.openai.chat import ChatRequest
 
 # the body is described, not declared: FastAPI would read and parse it before the key is checked
@@ -40,6 +40,6 @@ async def chat_completions(request: Request) -> CallResponse:
 function = Function(
     name="chat_completions",
     router=router,
-    needs=(KeyStore, Meter, Upstream, Background, Clock),
+    needs=(KeyStore, UserStore, Meter, DeadLetters, Upstream, Background, Clock),
     bodies=(ChatRequest,),
 )

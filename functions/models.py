@@ -6,7 +6,7 @@ from common.http.function import Function
 from common.http.openapi import behind_key
 from common.http.request import gateway_of, principal_of
 from common.model.principal import Permission
-from common.ports import KeyStore
+from common.ports import KeyStore, UserStore
 from common.wire.openai.models import Model, ModelList
 
 router = APIRouter()
@@ -20,4 +20,4 @@ async def models(request: Request) -> ModelList:
     return ModelList(data=[Model(id=name) for name in sorted(configured)])
 
 
-function = Function(name="models", router=router, needs=(KeyStore,))
+function = Function(name="models", router=router, needs=(KeyStore, UserStore))

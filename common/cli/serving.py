@@ -26,7 +26,7 @@ from common.model.principal import DEFAULT_PERMISSIONS
 from common.ports import KeyStore
 from common.settings import ProviderKind, Settings
 from common.targets.local import open_local
-from common.targets.local_server import LocalServer
+from common.targets.local_server import LocalServer, reachable
 
 FIRST_USER: Final = UserId("admin")
 FIRST_NAME: Final = "first key"
@@ -94,8 +94,8 @@ async def _first_key(keys: KeyStore) -> str | None:
 
 def base_url(host: str, port: int) -> str:
     """Where clients on this machine reach the API."""
-    reachable = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - compared, not bound
-    return f"http://[{reachable}]:{port}/v1" if ":" in reachable else f"http://{reachable}:{port}/v1"
+    address = reachable(host)
+    return f"http://[{address}]:{port}/v1" if ":" in address else f"http://{address}:{port}/v1"
 
 
 def _stop_on_signals(server: LocalServer) -> None:

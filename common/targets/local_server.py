@@ -177,8 +177,13 @@ def free_address(host: str, port: int) -> tuple[str, int]:
         return bound
 
 
+def reachable(host: str) -> str:
+    """The address at which this machine reaches a server that listens on `host`."""
+    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - compared, not bound
+
+
 def _listens(host: str, port: int) -> bool:
-    connectable = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - compared, not bound
+    connectable = reachable(host)
     family = socket.AF_INET6 if ":" in connectable else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
         return probe.connect_ex((connectable, port)) == 0
