@@ -1,11 +1,12 @@
 """What happens to one admitted request, kept as it happens, and the promise that it is settled."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Self
+from typing import Any, Final, Self
 
+from common.gateway.draining import Draining
 from common.gateway.gateway import Gateway
 from common.gateway.quote import Offer, Quote
 from common.gateway.settlement import settle
@@ -20,8 +21,12 @@ from common.model.errors import (
     UpstreamError,
     UpstreamRejected,
 )
-from common.model.usage import Outcome, Tokens, UsageRecord
+from common.model.usage import AttemptRecord, Booked, Bounds, CountedIn, Outcome, Tokens, UsageRecord
 from common.ports import Background
+from common.wire.openai.errors import kind_of
+
+MAX_ROUTE: Final = 32  # attempts that a record tells of, and all that are booked with something
+_LONGEST_CODE: Final = 64
 
 
 @dataclass(slots=True)
@@ -30,7 +35,10 @@ class Attempt:
 
     offer: Offer
     cancel_stops_billing: bool  # closing the connection ends what the provider charges
+    told_later: bool = False  # the provider can be asked afterwards what it charged
     sent: bool = True  # the provider may have begun to work on it
+    error: str | None = None  # a code of what went wrong
+    provider_request_id: str | None = None
     usage: Mapping[str, object] | None = None  # as the provider said it
     provider_cost_nanousd: int | None = None
     content_bytes: int = 0
@@ -38,8 +46,19 @@ class Attempt:
     whole: bool = False  # the answer came to its end
     took_s: float = 0.0  # from asking to the end of the answer
 
+    @property
+    def ended(self) -> str:
+        """`ok`, a code of what went wrong, or that nobody waited for its end."""
+        return self.error or ("ok" if self.whole else "cancelled")
+
+    @property
+    def asked_later(self) -> bool:
+        """Whether the provider is to say afterwards what it charged: until then all that was held is booked."""
+        return self.told_later and not self.whole and self.provider_request_id is not None
+
     def failed(self, error: SluiceError) -> None:
         """It ended with `error`."""
+        self.error = (error.code or kind_of(error).code or "rejected")[:_LONGEST_CODE]
         if isinstance(error, UpstreamError) and not error.may_be_billed and not self.content_events:
             self.sent = False
 
@@ -55,33 +74,37 @@ class Account:
     attempts: list[Attempt] = field(default_factory=list)
     first_byte: float | None = None
     outcome: Outcome = Outcome.OK
+    storage_s: float = 0.0  # waiting for the meter
+    session_id: str | None = None
+    trace_id: str | None = None
+    end_user: str | None = None  # hashed
     settled: UsageRecord | None = None  # what is handed to the meter, once that is known
 
-    def attempt(self, offer: Offer, *, cancel_stops_billing: bool) -> Attempt:
+    def attempt(self, offer: Offer, *, cancel_stops_billing: bool, told_later: bool = False) -> Attempt:
         """A candidate is about to be asked."""
-        self.attempts.append(Attempt(offer, cancel_stops_billing))
+        self.attempts.append(Attempt(offer, cancel_stops_billing, told_later))
         return self.attempts[-1]
 
     def record(self, admission: Admission, now: float) -> UsageRecord:
         """The usage record, `now` by the monotonic clock."""
         ask = admission.ask
-        last = self.attempts[-1] if self.attempts else None
-        billed = [(attempt, self._checked(attempt)) for attempt in self.attempts if attempt.sent]
-        tokens = _sum([checked.tokens for _, checked in billed])
+        route = [self._booked(attempt) for attempt in self.attempts]
+        last = route[-1] if route else None
+        waited_s = sum(attempt.took_s for attempt in self.attempts)
         return UsageRecord(
             request_id=ask.request_id,
             key_id=ask.principal.key_id,
             user=ask.principal.user,
             model=self.model,
-            provider=last.offer.target.provider if last else "",
-            upstream_model=last.offer.target.model if last else "",
+            provider=last.provider if last else "",
+            upstream_model=last.model if last else "",
             outcome=self.outcome,
             streamed=self.streamed,
-            attempts=len(self.attempts),
-            tokens=tokens,
-            estimated=any(checked.estimated for _, checked in billed),
-            cost_nanousd=sum(self._cost(attempt, checked) for attempt, checked in billed),
-            provider_cost_nanousd=last.provider_cost_nanousd if last else None,
+            attempts=len(route),
+            tokens=_sum([attempt.tokens for attempt in route]),
+            estimated=any(attempt.booked in UNTOLD for attempt in route),
+            cost_nanousd=sum(attempt.cost_nanousd for attempt in route),
+            provider_cost_nanousd=self.attempts[-1].provider_cost_nanousd if last else None,
             held_nanousd=admission.held_nanousd,
             held_tokens=ask.tokens,
             sub_window=admission.sub_window,
@@ -89,24 +112,73 @@ class Account:
             started_ms=ask.now_ms,
             first_byte_ms=None if self.first_byte is None else round((self.first_byte - self.started) * 1000),
             total_ms=round((now - self.started) * 1000),
+            gateway_us=round(max(0.0, now - self.started - waited_s) * 1_000_000),
+            storage_us=round(self.storage_s * 1_000_000),
+            route=_told(route),
+            session_id=self.session_id,
+            trace_id=self.trace_id,
+            end_user=self.end_user,
+            awaiting=_counted_in(admission) if any(attempt.awaits for attempt in route) else None,
         )
 
-    def _checked(self, attempt: Attempt) -> Checked:
-        evidence = attempt.offer.evidence(self.quote, attempt.content_bytes, attempt.content_events)
-        return check_usage(attempt.usage, evidence)
+    def _booked(self, attempt: Attempt) -> AttemptRecord:
+        target = attempt.offer.target
+        tokens, booked, cost_nanousd = Tokens(), Booked.NOTHING, 0
+        awaits: Bounds | None = None
+        if attempt.sent:
+            evidence = attempt.offer.evidence(self.quote, attempt.content_bytes, attempt.content_events)
+            checked = check_usage(attempt.usage, evidence)
+            tokens = checked.tokens
+            booked, cost_nanousd = self._cost(attempt, checked)
+            if checked.estimated and attempt.asked_later:
+                awaits = Bounds(evidence.input_bound, evidence.output_max)
+        return AttemptRecord(
+            provider=target.provider,
+            model=target.model,
+            ended=attempt.ended,
+            took_ms=round(attempt.took_s * 1000),
+            booked=booked,
+            tokens=tokens,
+            cost_nanousd=cost_nanousd,
+            prices=None if target.prices is None else target.prices.each,
+            request_price=0 if target.prices is None else target.prices.request,
+            provider_request_id=attempt.provider_request_id,
+            awaits=awaits,
+        )
 
-    def _cost(self, attempt: Attempt, checked: Checked) -> int:
+    def _cost(self, attempt: Attempt, checked: Checked) -> tuple[Booked, int]:
         """What an attempt is booked with. One that broke off may go on at the provider, and cost all that was held.
 
         Nobody knows how much there was of an answer in one piece that never came, and providers do not stop making it
         when their client leaves: https://openrouter.ai/docs/api-reference/streaming (2026-08-22).
         """
-        prices = attempt.offer.target.prices
-        if prices is None:
-            return 0
-        used = cost(prices, checked.tokens)
+        prices, held = attempt.offer.target.prices, attempt.offer.cost_nanousd or 0
+        used = 0 if prices is None else cost(prices, checked.tokens)
         all_seen = attempt.whole or (self.streamed and attempt.cancel_stops_billing)
-        return max(used, attempt.offer.cost_nanousd or 0) if checked.estimated and not all_seen else used
+        if not checked.estimated:
+            return Booked.USAGE, used
+        return (Booked.ESTIMATE, used) if all_seen or held <= used else (Booked.HOLD, held)
+
+
+def _counted_in(admission: Admission) -> CountedIn:
+    """The rows that a correction may change: those that hold the request, and no others, whatever is limited later."""
+    principal = admission.ask.principal
+    if not admission.booked:
+        return CountedIn(0)
+    key = CountedIn(0) if principal.key_limits.is_unlimited else CountedIn.KEY
+    user = CountedIn(0) if principal.user_limits.is_unlimited else CountedIn.USER
+    return key | user
+
+
+UNTOLD: Final = frozenset({Booked.ESTIMATE, Booked.HOLD})  # by no usage that can be true
+
+
+def _told(route: list[AttemptRecord]) -> tuple[AttemptRecord, ...]:
+    """As much of a route as a record tells: the last attempt, and of those before rather what is booked."""
+    if len(route) > MAX_ROUTE:
+        *before, last = route
+        route = [*(each for each in before if each.booked is not Booked.NOTHING), last]
+    return tuple(route)
 
 
 def _sum(each: list[Tokens]) -> Tokens:
@@ -116,15 +188,7 @@ def _sum(each: list[Tokens]) -> Tokens:
         case [one]:
             return one
         case _:
-            return Tokens(
-                input=sum(tokens.input for tokens in each),
-                cache_read=sum(tokens.cache_read for tokens in each),
-                cache_write=sum(tokens.cache_write for tokens in each),
-                output=sum(tokens.output for tokens in each),
-                reasoning=sum(tokens.reasoning for tokens in each),
-                image=sum(tokens.image for tokens in each),
-                audio=sum(tokens.audio for tokens in each),
-            )
+            return Tokens(*map(sum, zip(*each, strict=True)))
 
 
 def outcome_of(error: BaseException) -> Outcome:
@@ -132,7 +196,9 @@ def outcome_of(error: BaseException) -> Outcome:
     match error:
         case ClientLeft() | asyncio.CancelledError():
             return Outcome.CANCELLED
-        case CallerError() | LimitError() | UpstreamRejected():
+        case LimitError():
+            return Outcome.LIMIT
+        case CallerError() | UpstreamRejected():
             return Outcome.CLIENT
         case UpstreamError():
             return Outcome.UPSTREAM
@@ -145,14 +211,21 @@ class Settling:
 
     However the block is left, settling is handed to the background, where no cancellation of the request reaches it.
     It awaits nothing itself: an exit that awaits can be struck by a second cancellation, and would then not settle.
+    An answer that is read on without its client is settled after its end.
     """
 
-    __slots__ = ("_account", "_background", "_gateway", "admission")
+    __slots__ = ("_account", "_background", "_draining", "_gateway", "admission")
 
     def __init__(
-        self, admission: Admission, account: Account, gateway: Gateway, background: Background
+        self,
+        admission: Admission,
+        account: Account,
+        gateway: Gateway,
+        background: Background,
+        draining: Draining | None = None,
     ) -> None:
         self.admission = admission
+        self._draining = draining
         self._account = account
         self._gateway = gateway
         self._background = background
@@ -165,6 +238,10 @@ class Settling:
     ) -> None:
         if error is not None:
             self._account.outcome = outcome_of(error)
+        if self._draining is None or not self._draining.goes_on(self._settle):
+            self._background.run(self._settle())
+
+    def _settle(self) -> Coroutine[Any, Any, None]:
         gateway = self._gateway
         record = self._account.settled = self._account.record(self.admission, gateway.clock.monotonic())
-        self._background.run(settle(gateway.meter, gateway.dead_letters, self.admission, record))
+        return settle(gateway.meter, gateway.dead_letters, self.admission, record)

@@ -15,18 +15,24 @@ platform's deadline. What is raised before anything was sent is for the HTTP sid
 is ended here, with an error event.
 """
 
+import asyncio
 from dataclasses import replace
+from functools import partial
 from typing import Final
 
+from common.access.authenticate import require_model
+from common.access.end_user import hashed_end_user
 from common.gateway.account import Account, Attempt, Settling
 from common.gateway.context import RequestContext
 from common.gateway.delivery import EventStream, Headers, Out
+from common.gateway.draining import Draining
 from common.gateway.extent import extent
-from common.gateway.gateway import Gateway
+from common.gateway.gateway import Gateway, Route
 from common.gateway.interrupt import Interruptible
 from common.gateway.quote import Offer, lower, make_quote
 from common.gateway.ratelimit import ratelimit_headers
-from common.gateway.relay import read_whole, relay
+from common.gateway.relay import read_failure, read_whole, relay
+from common.gateway.settlement import take_back
 from common.gateway.spending import refuse_unpriced_features
 from common.metering.usage_check import with_slack
 from common.model.admission import Admission, Ask
@@ -35,6 +41,8 @@ from common.model.errors import (
     InvalidRequest,
     LimitError,
     SluiceError,
+    StorageContended,
+    StorageUnavailable,
     UpstreamBroken,
     UpstreamError,
 )
@@ -42,16 +50,18 @@ from common.model.ids import RequestId
 from common.model.limits import Headroom
 from common.model.principal import Principal
 from common.model.usage import UsageRecord
-from common.ports import UpstreamResponse
-from common.providers.openai import failure, read_answer
+from common.ports import UpstreamRequest, UpstreamResponse
+from common.providers.openai import Provider, provider_request_id, read_answer, refuse_compressed
+from common.providers.openai_errors import failure
 from common.providers.openai_stream import ChatStream
 from common.providers.openai_usage import reported_cost, reported_usage
 from common.routing.candidates import candidates, worth_another_candidate
+from common.settings import OnDisconnect
 from common.wire.json_members import JsonMembers
 from common.wire.openai.chat import ChatRequest
 
 HOLD_S: Final = 3_600  # after which an unsettled hold counts as abandoned: longer than any answer may take
-MAX_ANSWER_BYTES: Final = 64 * 2**20
+MAX_ANSWER_BYTES: Final = 32 * 2**20
 MAX_FAILURE_BYTES: Final = 2**20
 
 
@@ -67,12 +77,18 @@ class Call:
         principal: Principal,
         request: ChatRequest,
         body: JsonMembers,
+        session_id: str | None = None,
+        trace_id: str | None = None,
     ) -> None:
-        """`body`: the same request as the client sent it. `CallerError` where nobody can answer it."""
+        """`body`: the same request as the client sent it. `CallerError` where nobody can answer it.
+
+        `session_id` and `trace_id` are for the record alone.
+        """
         self._gateway = gateway
         self._context = context
         self._request = request
         self._body = body
+        require_model(principal, request.model)
         if principal.bound_by_money:
             refuse_unpriced_features(body.values)
         targets = candidates(gateway.settings.models, request.model)
@@ -85,14 +101,23 @@ class Call:
             streamed=request.streamed,
             quote=self._quote,
             started=gateway.clock.monotonic(),
+            session_id=session_id,
+            trace_id=trace_id,
+            end_user=hashed_end_user(gateway.settings.server.end_user_key, request.end_user),
         )
         self._headroom = Headroom(None, None)
+        self._draining: Draining | None = None
 
     async def run(self, out: Out) -> None:
         """Answer. Raises what went wrong; where the client was in the middle of a stream, after telling it there."""
         gateway, context = self._gateway, self._context
+        asked = gateway.clock.monotonic()
         admission = await self._admit()
-        with Settling(admission, self._account, gateway, context.background) as settling:
+        self._account.storage_s = gateway.clock.monotonic() - asked
+        if any(_drains(gateway.routes[offer.target.provider].provider) for offer in self._quote.offers):
+            self._draining = Draining(out, context, gateway.clock)
+            out = self._draining.out
+        with Settling(admission, self._account, gateway, context.background, self._draining) as settling:
             if self._request.streamed:
                 await self._answer_streamed(out, settling)
             else:
@@ -135,11 +160,16 @@ class Call:
         except LimitError as refused:
             self._headroom = refused.headroom
             raise
+        except StorageContended:
+            raise  # for certain, nothing was written
+        except (StorageUnavailable, asyncio.CancelledError):
+            self._context.background.run(take_back(meter, self._ask))
+            raise
         self._headroom = admission.headroom
         return admission
 
     async def _answer_streamed(self, out: Out, settling: Settling) -> None:
-        client = EventStream(out, self._context.background, self.headers)
+        client = EventStream(out, self._context.background, self.headers, self._context.gone.set)
         try:
             with Interruptible(self._context, self._gateway.clock):
                 await self._answer(out, client, settling)
@@ -170,22 +200,45 @@ class Call:
         more = sunk + (offer.cost_nanousd or 0) - settling.admission.held_nanousd
         if more <= 0:
             return
+        clock = self._gateway.clock
+        asked = clock.monotonic()
         try:
             settling.admission = await self._gateway.meter.extend(settling.admission, more)
         except LimitError:
             raise error from None
+        finally:
+            self._account.storage_s += clock.monotonic() - asked
 
     async def _attempt(self, offer: Offer, out: Out, client: EventStream | None) -> None:
         gateway, target = self._gateway, offer.target
         route = gateway.routes[target.provider]
         request = route.provider.chat_request(self._body_for(offer), gateway.timeouts)
-        attempt = self._account.attempt(offer, cancel_stops_billing=route.provider.cancel_stops_billing)
+        attempt = self._account.attempt(
+            offer,
+            cancel_stops_billing=route.provider.cancel_stops_billing,
+            told_later=route.provider.on_disconnect is OnDisconnect.RECONCILE,
+        )
+        exchange = partial(self._exchange, route, request, attempt, out, client)
+        if self._draining is None or not _drains(route.provider):
+            return await exchange()
         asked = gateway.clock.monotonic()
+        try:
+            await self._draining.carry(exchange)
+        finally:
+            attempt.took_s = gateway.clock.monotonic() - asked  # until now, should it go on
+
+    async def _exchange(
+        self, route: Route, request: UpstreamRequest, attempt: Attempt, out: Out, client: EventStream | None
+    ) -> None:
+        clock = self._gateway.clock
+        asked = clock.monotonic()
         try:
             async with route.upstream.send(request) as response:
                 if response.status != 200:
-                    body = await read_whole(response, MAX_FAILURE_BYTES)
+                    body = await read_failure(response, MAX_FAILURE_BYTES)
                     raise failure(response.status, response.headers, body)
+                refuse_compressed(response.headers)
+                attempt.provider_request_id = provider_request_id(response.headers.get("x-generation-id"))
                 if client is None:
                     await self._pass_whole(response, out, attempt)
                 else:
@@ -195,7 +248,7 @@ class Call:
             error.message = route.provider.hide(error.message)
             raise
         finally:
-            attempt.took_s = gateway.clock.monotonic() - asked
+            attempt.took_s = clock.monotonic() - asked
 
     def _body_for(self, offer: Offer) -> bytes:
         """The client's own text, with only those members replaced that must be."""
@@ -221,6 +274,7 @@ class Call:
         answer = read_answer(body)
         attempt.usage = reported_usage(answer.usage)
         attempt.provider_cost_nanousd = reported_cost(answer.usage)
+        attempt.provider_request_id = answer.id or attempt.provider_request_id
         attempt.content_bytes = answer.content_bytes
         attempt.whole = True
         self._first_content()
@@ -241,6 +295,7 @@ class Call:
         finally:
             attempt.usage = reported_usage(answer.usage)
             attempt.provider_cost_nanousd = reported_cost(answer.usage)
+            attempt.provider_request_id = answer.id or attempt.provider_request_id
             attempt.content_bytes = answer.content_bytes
             attempt.content_events = answer.events
 
@@ -252,3 +307,7 @@ class Call:
 
     def _first_content(self) -> None:
         self._account.first_byte = self._gateway.clock.monotonic()
+
+
+def _drains(provider: Provider) -> bool:
+    return provider.on_disconnect is OnDisconnect.DRAIN

@@ -11,6 +11,7 @@ from common.wire.openai.errors import envelope_of
 from common.wire.sse import KEEP_ALIVE, frame
 
 KEEP_ALIVE_S: Final = 15.0
+STALLED_S: Final = 60.0  # of a client that takes nothing: it is there, and might as well not be
 FAREWELL_S: Final = 1.0  # for the last words to a client; less than a deadline leaves for them
 
 Headers = list[tuple[bytes, bytes]]
@@ -47,6 +48,7 @@ class EventStream:
         "_last",
         "_lock",
         "_loop",
+        "_on_stalled",
         "_out",
         "_silence_s",
         "_timer",
@@ -57,12 +59,17 @@ class EventStream:
         out: Out,
         background: Background,
         headers: Callable[[], Headers],
+        on_stalled: Callable[[], None],
         silence_s: float = KEEP_ALIVE_S,
     ) -> None:
-        """`headers`: asked when they are committed, for those of ours that come on top."""
+        """`headers`: asked when they are committed, for those of ours that come on top.
+
+        `on_stalled`: told when the client has taken nothing for `STALLED_S` and more is waiting for it.
+        """
         self._out = out
         self._background = background
         self._headers = headers
+        self._on_stalled = on_stalled
         self._silence_s = silence_s
         self._lock = asyncio.Lock()
         self._ended = False
@@ -84,10 +91,12 @@ class EventStream:
 
     async def end(self, data: bytes = b"") -> None:
         """Send the last of them."""
-        self.stop()
+        self._ended = True
         async with self._lock:
             await self._start()
+            self._last = self._loop.time()
             await self._out.end(data)
+        self.stop()
 
     async def fail(self, error: Exception) -> None:
         """End a stream that has begun: an error event, and no `[DONE]`. Whoever does not read is not waited for."""
@@ -106,12 +115,14 @@ class EventStream:
 
     def _look(self) -> None:
         """A timer for each stream, not for each event: it looks when the last event was, and comes again."""
-        left = self._last + self._silence_s - self._loop.time()
+        now = self._loop.time()
+        left = self._last + self._silence_s - now
         if left <= 0:
-            if (
-                not self._lock.locked()
-            ):  # else a write is waiting for a slow client, who is not in want of more
+            if not self._lock.locked():
                 self._background.run(self._keep_alive())
+            elif now - self._last > STALLED_S:  # a client that is merely slow is not in want of more
+                self._on_stalled()
+                return
             left = self._silence_s
         self._timer = self._loop.call_later(left, self._look)
 
@@ -120,7 +131,10 @@ class EventStream:
             if self._ended:
                 return
             try:
-                await self._start()
-                await self._out.write(KEEP_ALIVE)
+                async with asyncio.timeout(STALLED_S):
+                    await self._start()
+                    await self._out.write(KEEP_ALIVE)
             except ClientLeft:
                 self.stop()  # the answer itself will find out
+            except TimeoutError:
+                self._on_stalled()

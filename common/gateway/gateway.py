@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from common.access.authenticate import Authenticator
-from common.ports import Clock, DeadLetters, Meter, Timeouts, Upstream
+from common.ports import Clock, DeadLetters, Meter, Timeouts, Upstream, UsageStore
 from common.providers.openai import Provider
 from common.settings import Settings
 
@@ -25,6 +25,7 @@ class Gateway:
     settings: Settings
     authenticator: Authenticator
     meter: Meter
+    usage: UsageStore
     dead_letters: DeadLetters
     routes: Mapping[str, Route]  # by the provider's name
     clock: Clock
@@ -34,4 +35,9 @@ class Gateway:
     def timeouts(self) -> Timeouts:
         """How long a provider may take."""
         server = self.settings.server
-        return Timeouts(server.connect_timeout_s, server.first_byte_timeout_s, server.idle_timeout_s)
+        return Timeouts(
+            connect_s=server.connect_timeout_s,
+            first_byte_s=server.first_byte_timeout_s,
+            idle_s=server.idle_timeout_s,
+            total_s=server.total_timeout_s,
+        )

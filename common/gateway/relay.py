@@ -15,6 +15,8 @@ from common.providers.openai_stream import ChatStream
 
 # for what has come already, or comes at once: behind the protocol's own end, and when the client has left
 TAIL_S: Final = 0.25
+FAILURE_S: Final = 5.0  # for the body of an error: its status has told most of it
+MAX_BARREN_BYTES: Final = 8 * 2**20  # in a row without an event: comments, or an event still to end
 
 
 async def relay(
@@ -30,6 +32,7 @@ async def relay(
     gives beyond the maximum that it was told, nobody has money held for.
     """
     first = True
+    barren = 0  # bytes
     while data := await response.read():
         events = answer.feed(data)
         if first and events:
@@ -42,7 +45,12 @@ async def relay(
         if most_tokens is not None and answer.exceeds(most_tokens):
             await client.end(events + answer.cut())
             return
-        if events:
+        if not events:
+            barren += len(data)
+            if barren > MAX_BARREN_BYTES:
+                raise UpstreamBroken("The provider sends much, and no events.")
+        else:
+            barren = 0
             try:
                 await client.write(events)
             except (ClientLeft, asyncio.CancelledError):
@@ -62,8 +70,11 @@ async def _hear_out(response: UpstreamResponse, answer: ChatStream) -> None:
 
 
 async def _finish(response: UpstreamResponse) -> None:
-    """Read the end of the body, which follows the last event at once: a connection left before it is lost."""
-    with suppress(UpstreamError, TimeoutError):
+    """Read the end of the body, which follows the last event at once: a connection left before it is lost.
+
+    The client has everything: that it leaves now is nothing to end the call with.
+    """
+    with suppress(UpstreamError, TimeoutError, asyncio.CancelledError):
         async with asyncio.timeout(TAIL_S):
             while await response.read():
                 pass
@@ -79,3 +90,12 @@ async def read_whole(response: UpstreamResponse, max_bytes: int) -> bytes:
         if size > max_bytes:
             raise UpstreamBroken("The provider's answer is too long.")
     return b"".join(pieces)
+
+
+async def read_failure(response: UpstreamResponse, max_bytes: int) -> bytes:
+    """The body of an answer that is an error; nothing where it is cut, too long or too slow: its status counts."""
+    try:
+        async with asyncio.timeout(FAILURE_S):
+            return await read_whole(response, max_bytes)
+    except (UpstreamError, TimeoutError):
+        return b""

@@ -11,7 +11,7 @@ from typing import Final
 
 from common.metering.plan import Draft
 from common.metering.standing import COMMITTED_DAY, COMMITTED_MONTH, COMMITTED_TOTAL, Standing
-from common.metering.window import same_day, same_month
+from common.metering.window import day_name, same_day, same_month
 from common.model.limits import Limit, Limits
 from common.model.price import PICO_PER_NANO
 
@@ -23,12 +23,13 @@ class Period:
     limit: Limit
     committed: str  # the row's attribute
     same: Callable[[int, int], bool]  # whether two sub-windows are in one period
+    name: Callable[[int], str]  # of the period that a sub-window is in
 
 
 PERIODS: Final = (
-    Period(Limit.BUDGET_DAY, COMMITTED_DAY, same_day),
-    Period(Limit.BUDGET_MONTH, COMMITTED_MONTH, same_month),
-    Period(Limit.BUDGET_TOTAL, COMMITTED_TOTAL, lambda _a, _b: True),
+    Period(Limit.BUDGET_DAY, COMMITTED_DAY, same_day, day_name),
+    Period(Limit.BUDGET_MONTH, COMMITTED_MONTH, same_month, lambda index: day_name(index)[: len("2026-11")]),
+    Period(Limit.BUDGET_TOTAL, COMMITTED_TOTAL, lambda _a, _b: True, lambda _: "total"),
 )
 
 
@@ -36,7 +37,7 @@ def spent(draft: Draft, period: Period, now_ms: int) -> int:
     """What of the committed money is no longer held; `draft` has opened the sub-window of `now_ms`."""
     alive = draft.standing.alive(now_ms)
     held = sum(hold.cost_nanousd for hold in alive if period.same(hold.sub_window, draft.index))
-    return draft.value(period.committed) - held
+    return draft.counts[period.committed] - held
 
 
 def unspent(standing: Standing, limits: Limits, now_ms: int) -> int:

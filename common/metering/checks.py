@@ -1,5 +1,6 @@
 """The limits as they bind one ask, each as `row[attribute] + beside + asked <= value`, and their refusals."""
 
+from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 from common.metering.budget import PERIODS, spent
@@ -38,42 +39,55 @@ class Asked(NamedTuple):
     total: int
 
 
+def asked_of(tokens: int, cost_nanousd: int) -> Asked:
+    """What an admission asks."""
+    return Asked(1, tokens, cost_nanousd, cost_nanousd, cost_nanousd)
+
+
+COUNTED_IN: Final[Mapping[Limit, tuple[int, str, tuple[str, ...]]]] = {
+    Limit.REQUESTS_PER_MINUTE: (0, "", REQUESTS),
+    Limit.TOKENS_PER_MINUTE: (1, "", TOKENS),
+    Limit.REQUESTS_PER_DAY: (0, DAY_REQUESTS, ()),
+    Limit.TOKENS_PER_DAY: (1, DAY_TOKENS, ()),
+    Limit.MAX_PARALLEL: (0, IN_FLIGHT, ()),
+    Limit.BUDGET_DAY: (2, COMMITTED_DAY, ()),
+    Limit.BUDGET_MONTH: (3, COMMITTED_MONTH, ()),
+    Limit.BUDGET_TOTAL: (4, COMMITTED_TOTAL, ()),
+}
+"""Which part of `Asked` a limit takes, and the attribute of a row that it bounds, or the ring of them."""
+
+
 def enforce(draft: Draft, limits: Limits, asked: Asked, now_ms: int) -> Refused | None:
     """Refuse, or guard that the row has room for the ask whatever became of it since it was seen.
 
     A limit of which nothing is asked does not bind: a free answer is given whatever was overrun.
     """
-    requests, tokens, day, month, total = asked
-    rows = (
-        (Limit.REQUESTS_PER_MINUTE, limits.requests_per_minute, REQUESTS, requests),
-        (Limit.TOKENS_PER_MINUTE, limits.tokens_per_minute, TOKENS, tokens),
-        (Limit.REQUESTS_PER_DAY, limits.requests_per_day, DAY_REQUESTS, requests),
-        (Limit.TOKENS_PER_DAY, limits.tokens_per_day, DAY_TOKENS, tokens),
-        (Limit.MAX_PARALLEL, limits.max_parallel, IN_FLIGHT, requests),
-        (Limit.BUDGET_DAY, limits.budget_day, COMMITTED_DAY, day),
-        (Limit.BUDGET_MONTH, limits.budget_month, COMMITTED_MONTH, month),
-        (Limit.BUDGET_TOTAL, limits.of(Limit.BUDGET_TOTAL), COMMITTED_TOTAL, total),
-    )
+    counts = draft.counts
+    bounds: dict[str, int] = {}
     failed = []
-    for limit, value, where, amount in rows:
-        if value is None or not amount:
+    for limit, value in limits.binding.items():
+        part, attribute, ring = COUNTED_IN[limit]
+        amount = asked[part]
+        if not amount:
             continue
-        attribute, beside = _counted(draft, where)
-        most = value - amount - beside
-        if draft.value(attribute) <= most:
-            draft.bound(attribute, most)
+        most = value - amount
+        if ring:
+            attribute, beside = _newest(draft, ring)
+            most -= beside
+        elif attribute is IN_FLIGHT:
+            most += len(draft.swept)
+        if counts[attribute] <= most:
+            bounds[attribute] = most
         else:
             failed.append(_refused(draft, limit, value, amount, now_ms))
+    draft.bound(bounds)
     return max(failed, key=_patience, default=None)
 
 
-def _counted(draft: Draft, where: str | tuple[str, ...]) -> tuple[str, int]:
-    """The attribute that a limit is about, and what counts beside it and cannot grow while the other guards hold."""
-    if isinstance(where, str):
-        return where, -len(draft.swept) if where is IN_FLIGHT else 0
-    counts = draft.standing.counts
-    newest = where[counts[SUB_WINDOW] % RING]
-    return newest, used(counts, where, draft.index) - draft.value(newest)
+def _newest(draft: Draft, ring: tuple[str, ...]) -> tuple[str, int]:
+    """The count of a window that may have grown since it was seen, and what counts beside it."""
+    newest = ring[draft.standing.counts[SUB_WINDOW] % RING]
+    return newest, used(draft.counts, ring, draft.index) - draft.counts[newest]
 
 
 def _patience(refused: Refused) -> tuple[bool, bool, int]:

@@ -26,7 +26,7 @@ a remembered one. A key and its user are two standings with two plans; a request
 from dataclasses import dataclass
 from typing import Final
 
-from common.metering.checks import Asked, enforce
+from common.metering.checks import Asked, asked_of, enforce
 from common.metering.plan import Draft, Plan
 from common.metering.standing import (
     COMMITTED_DAY,
@@ -85,15 +85,22 @@ def admit(standing: Standing, limits: Limits, ask: Ask, now_ms: int) -> Refused 
     draft.open(now_ms)
     draft.sweep(now_ms)
     cost = ask.cost_nanousd
-    asked = Asked(1, ask.tokens, day=cost, month=cost, total=cost)
-    refused = enforce(draft, limits, asked, now_ms)
+    refused = enforce(draft, limits, asked_of(ask.tokens, cost), now_ms)
     if refused:
         return refused
-    draft.count(REQUESTS[draft.index % RING], 1)
-    draft.count(DAY_REQUESTS, 1)
-    draft.count(IN_FLIGHT, 1)
-    _count_tokens(draft, ask.tokens)
-    _commit(draft, asked)
+    slot = draft.index % RING
+    draft.count(
+        {
+            REQUESTS[slot]: 1,
+            DAY_REQUESTS: 1,
+            IN_FLIGHT: 1,
+            TOKENS[slot]: ask.tokens,
+            DAY_TOKENS: ask.tokens,
+            COMMITTED_DAY: cost,
+            COMMITTED_MONTH: cost,
+            COMMITTED_TOTAL: cost,
+        }
+    )
     hold = Hold(ask.hold_id, cost, ask.tokens, draft.index)
     draft.keep(hold, instead_of=None)
     return draft.plan(hold)
@@ -122,7 +129,7 @@ def extend(standing: Standing, limits: Limits, hold: Hold, more_nanousd: int, no
     refused = enforce(draft, limits, asked, now_ms)
     if refused:
         return refused
-    _commit(draft, asked)
+    draft.count({COMMITTED_DAY: day, COMMITTED_MONTH: month, COMMITTED_TOTAL: more})
     if not same_day(was, draft.index):
         was = draft.index
         _count_tokens(draft, held.tokens)
@@ -153,10 +160,10 @@ def correct(standing: Standing, booked: Hold, actual: Actual, now_ms: int) -> Pl
 
 
 def withdraw(standing: Standing, hold_id: RequestId, now_ms: int) -> Plan:
-    """Undo an admission that another principal's limit made void, its request included where its sub-window is open.
+    """Undo an admission that another principal's limit made void, or that nobody heard of, so that nothing was sent.
 
-    Only for a hold that was not extended. Of a request that was admitted by all, the hold may be released (`UNSENT`),
-    but the request stays counted.
+    Its request is given back where its sub-window is open. Only for a hold that was not extended. Of a request that was
+    admitted by all, the hold may be released (`UNSENT`), but the request stays counted.
     """
     if hold_id not in standing.holds:
         return Plan(holds={hold_id: None})
@@ -164,9 +171,9 @@ def withdraw(standing: Standing, hold_id: RequestId, now_ms: int) -> Plan:
     hold = draft.drop(hold_id)
     if hold.sub_window == draft.index:
         draft.equal[SUB_WINDOW] = draft.index
-        draft.count(REQUESTS[hold.sub_window % RING], -1)
+        draft.count({REQUESTS[hold.sub_window % RING]: -1})
     if same_day(hold.sub_window, draft.index):
-        draft.count(DAY_REQUESTS, -1)
+        draft.count({DAY_REQUESTS: -1})
     _replace(draft, hold, UNSENT, now_ms)
     return draft.plan()
 
@@ -186,28 +193,23 @@ def _replace(draft: Draft, booked: Hold, actual: Actual, now_ms: int) -> None:
         _count_tokens(draft, more_tokens)
     seen, was = draft.index, booked.sub_window
     more = actual.cost_nanousd - booked.cost_nanousd
+    changes: dict[str, int] = {}
     last = []
     if more_tokens < 0 and seen - was < RING:
-        draft.count(TOKENS[was % RING], more_tokens)
+        changes[TOKENS[was % RING]] = more_tokens
         last.append(was + RING - 1)
     if same_day(was, seen):
-        draft.count(DAY_TOKENS, min(more_tokens, 0))
-        draft.count(COMMITTED_DAY, more)
+        changes[DAY_TOKENS] = min(more_tokens, 0)
+        changes[COMMITTED_DAY] = more
         last.append(next_day(seen) - 1)
     if same_month(was, seen):
-        draft.count(COMMITTED_MONTH, more)
+        changes[COMMITTED_MONTH] = more
         last.append(next_month(seen) - 1)
-    draft.count(COMMITTED_TOTAL, more)
+    changes[COMMITTED_TOTAL] = more
+    draft.count(changes)
     if last:
-        draft.bound(SUB_WINDOW, min(last))
-
-
-def _commit(draft: Draft, asked: Asked) -> None:
-    draft.count(COMMITTED_DAY, asked.day)
-    draft.count(COMMITTED_MONTH, asked.month)
-    draft.count(COMMITTED_TOTAL, asked.total)
+        draft.bound({SUB_WINDOW: min(last)})
 
 
 def _count_tokens(draft: Draft, tokens: int) -> None:
-    draft.count(TOKENS[draft.index % RING], tokens)
-    draft.count(DAY_TOKENS, tokens)
+    draft.count({TOKENS[draft.index % RING]: tokens, DAY_TOKENS: tokens})

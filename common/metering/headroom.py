@@ -1,47 +1,58 @@
 """What the meter would decide next, for `x-ratelimit-*`."""
 
-from common.metering.plan import Draft
+from collections.abc import Mapping
+
+from common.metering.plan import opened
 from common.metering.standing import DAY_REQUESTS, DAY_TOKENS, Standing
 from common.metering.window import COUNTED, REQUESTS, RING, SUB_WINDOW, SUB_WINDOW_MS, TOKENS, next_day, used
-from common.model.limits import Headroom, Limits, Room
+from common.model.limits import Headroom, Limit, Limits, Room
 
 
 def headroom(standing: Standing, limits: Limits, now_ms: int) -> Headroom:
     """What is left to a principal at `now_ms`."""
-    draft = Draft(standing)
-    draft.open(now_ms)
+    counts, value = opened(standing, now_ms), limits.binding.get
     return Headroom(
         _tighter(
-            _minute(draft, REQUESTS, limits.requests_per_minute, now_ms),
-            _day(draft, DAY_REQUESTS, limits.requests_per_day, now_ms),
+            minute(counts, REQUESTS, value(Limit.REQUESTS_PER_MINUTE), now_ms),
+            _day(counts, DAY_REQUESTS, value(Limit.REQUESTS_PER_DAY), now_ms),
         ),
         _tighter(
-            _minute(draft, TOKENS, limits.tokens_per_minute, now_ms),
-            _day(draft, DAY_TOKENS, limits.tokens_per_day, now_ms),
+            minute(counts, TOKENS, value(Limit.TOKENS_PER_MINUTE), now_ms),
+            _day(counts, DAY_TOKENS, value(Limit.TOKENS_PER_DAY), now_ms),
         ),
     )
 
 
+def tighter(one: Headroom, other: Headroom) -> Headroom:
+    """What is left where both bind."""
+    return Headroom(_tighter(one.requests, other.requests), _tighter(one.tokens, other.tokens))
+
+
 def _tighter(one: Room | None, other: Room | None) -> Room | None:
+    """The one with less room, or of two with the same the one that takes longer until all of it is back."""
     if one is None or other is None:
         return one or other
-    return other if (other.remaining, -other.reset_ms) < (one.remaining, -one.reset_ms) else one
+    if one.remaining == other.remaining:
+        return other if other.reset_ms > one.reset_ms else one
+    return other if other.remaining < one.remaining else one
 
 
-def _minute(draft: Draft, names: tuple[str, ...], limit: int | None, now_ms: int) -> Room | None:
+def minute(counts: Mapping[str, int], names: tuple[str, ...], limit: int | None, now_ms: int) -> Room | None:
+    """What is left of a window; None where it is not limited."""
     if limit is None:
         return None
-    counts = draft.standing.counts
-    newest, oldest = counts[SUB_WINDOW], draft.index - COUNTED + 1
-    while newest >= oldest and not counts[names[newest % RING]]:
+    newest = index = counts[SUB_WINDOW]
+    count = used(counts, names, index)
+    if not count:
+        return Room(limit, limit, 0)
+    while not counts[names[newest % RING]]:
         newest -= 1
-    reset_ms = (newest + COUNTED) * SUB_WINDOW_MS - now_ms if newest >= oldest else 0
-    return Room(limit, max(0, limit - used(counts, names, draft.index)), reset_ms)
+    return Room(limit, max(0, limit - count), (newest + COUNTED) * SUB_WINDOW_MS - now_ms)
 
 
-def _day(draft: Draft, name: str, limit: int | None, now_ms: int) -> Room | None:
+def _day(counts: Mapping[str, int], name: str, limit: int | None, now_ms: int) -> Room | None:
     if limit is None:
         return None
-    count = draft.value(name)
-    reset_ms = next_day(draft.index) * SUB_WINDOW_MS - now_ms if count else 0
+    count = counts[name]
+    reset_ms = next_day(counts[SUB_WINDOW]) * SUB_WINDOW_MS - now_ms if count else 0
     return Room(limit, max(0, limit - count), reset_ms)

@@ -5,29 +5,37 @@
 - A request is booked in the same sub-window of all its rows, so its record tells its day and month for all of them.
 - Nobody is refused on a remembered standing, except by a window of requests, for a second: time makes room there, and
   what may be given back is an admission that another row made void.
+- Whoever's plan allows it is admitted without a hold while the storage fails; the settlement is tried all the same.
 - A settlement that finds its hold swept corrects what was booked for it, in the transaction that corrects its record.
 """
 
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import reduce
 from typing import Final, NamedTuple
 
 from common.metering import decision
+from common.metering.abandoned import abandoned_record
+from common.metering.alerts import LogAlerts
 from common.metering.budget import unspent
+from common.metering.checks import asked_of
 from common.metering.decision import Actual
-from common.metering.headroom import headroom
+from common.metering.headroom import headroom, tighter
+from common.metering.lapse import Lapse
 from common.metering.plan import Plan
 from common.metering.refusal import MONEY, limit_error
+from common.metering.report import report
 from common.metering.rows import Change, Records, Rows
 from common.metering.standing import Hold, Standing
+from common.metering.watch import Alert, Observed, observed, overruns, thresholds
 from common.metering.window import SUB_WINDOW, SUB_WINDOW_MS
 from common.model.admission import Admission, Ask
-from common.model.errors import LimitError, StorageUnavailable
+from common.model.errors import LimitError, StorageContended, StorageUnavailable
 from common.model.ids import KeyId, RequestId
-from common.model.limits import Headroom, Limit, Limits, Reason, Refused, Room
+from common.model.limits import Headroom, Limit, Limits, LimitStanding, Reason, Refused
 from common.model.principal import Principal
-from common.model.usage import Outcome, Tokens, UsageRecord
+from common.model.usage import UsageRecord
 from common.ports import Clock
 
 TRIES: Final = 8  # of one call: a row that turns faster than this is not to be had
@@ -36,6 +44,20 @@ _FRESH_MS: Final = 1_000
 
 Make = Callable[[str, Standing, int], Refused | Plan]
 """Of a row, its standing and the time."""
+
+
+class _Done(NamedTuple):
+    """Plans that were applied, and the rows as they are after them."""
+
+    changes: Sequence[Change]
+    standings: Sequence[Standing]
+
+    @property
+    def hold(self) -> Hold:
+        """What the request holds now, in each row."""
+        hold = self.changes[0].plan.hold
+        assert hold is not None
+        return hold
 
 
 class _Seen(NamedTuple):
@@ -48,95 +70,156 @@ class _Seen(NamedTuple):
 class LimitMeter:
     """A `Meter` over any engine's rows."""
 
-    def __init__(self, rows: Rows, clock: Clock) -> None:
+    def __init__(self, rows: Rows, clock: Clock, alert: Callable[[Alert], None] | None = None) -> None:
+        """`alert`: is told what `watch` finds; must neither wait nor raise. Without it, the log is told."""
         self._rows = rows
         self._clock = clock
+        self._alert = alert or LogAlerts()
+        self._lapse = Lapse(clock)
         self._seen: OrderedDict[str, _Seen] = OrderedDict()
 
     async def admit(self, ask: Ask) -> Admission:
         """See `Meter.admit`."""
         limits = ask.principal.limits
         if not limits:
-            return Admission(ask, ask.cost_nanousd, ask.now_ms // SUB_WINDOW_MS, Headroom(None, None))
+            return _without_hold(ask)
         asked = decision.Ask(ask.request_id, ask.cost_nanousd, ask.tokens)
-        holds = await self._carry_out(
-            limits,
-            lambda row, standing, at_ms: decision.admit(standing, limits[row], asked, at_ms),
-            ask.principal,
-        )
-        standings = [self._seen[row].standing for row in limits]
-        return Admission(ask, ask.cost_nanousd, holds[0].sub_window, _headroom(limits, standings, ask.now_ms))
+
+        def make(row: str, standing: Standing, at_ms: int) -> Refused | Plan:
+            return decision.admit(standing, limits[row], asked, at_ms)
+
+        try:
+            done = await self._carry_out(limits, make, ask.principal)
+        except StorageUnavailable as failure:
+            if isinstance(failure, StorageContended) or not ask.principal.needs_no_storage:
+                raise
+            self._lapse.note(failure)
+            return _without_hold(ask)
+        room = _headroom(limits, done.standings, ask.now_ms)
+        observed = self._observed(ask, done.standings)
+        return Admission(ask, ask.cost_nanousd, done.hold.sub_window, room, observed=observed)
 
     async def extend(self, admission: Admission, more_nanousd: int) -> Admission:
         """See `Meter.extend`."""
         ask = admission.ask
         limits = ask.principal.limits
-        if not limits:
+        if not limits or not admission.booked:
             return replace(admission, held_nanousd=admission.held_nanousd + more_nanousd)
         held = Hold(ask.request_id, admission.held_nanousd, ask.tokens, admission.sub_window)
 
         def make(row: str, standing: Standing, at_ms: int) -> Refused | Plan:
             return decision.extend(standing, limits[row], held, more_nanousd, at_ms)
 
-        holds = await self._carry_out(limits, make, ask.principal)
-        return replace(admission, held_nanousd=holds[0].cost_nanousd, sub_window=holds[0].sub_window)
+        hold = (await self._carry_out(limits, make, ask.principal)).hold
+        return replace(admission, held_nanousd=hold.cost_nanousd, sub_window=hold.sub_window)
+
+    async def withdraw(self, ask: Ask) -> None:
+        """See `Meter.withdraw`. Rows are told one by one: each by itself knows whether it holds the request."""
+        for row in ask.principal.limits:
+            (standing,) = await self._read([row])
+            for _ in range(TRIES):
+                if ask.request_id not in standing.holds:
+                    break
+                plan = decision.withdraw(standing, ask.request_id, self._clock.now_ms())
+                outcome = await self._rows.apply([Change(row, plan)], Records())
+                (standing,) = outcome.standings
+                self._remember([row], outcome.standings)
+                if outcome.applied:
+                    break
+            else:
+                raise _contended()
 
     async def settle(self, admission: Admission, record: UsageRecord) -> None:
         """See `Meter.settle`."""
-        rows = list(admission.ask.principal.limits)
+        limits = admission.ask.principal.limits
+        rows = list(limits)
         actual, now_ms = Actual(record.cost_nanousd, record.tokens.total), self._clock.now_ms()
         standings, fresh = await self._standings(rows)
         for _ in range(TRIES):
             present = [record.request_id in standing.holds for standing in standings]
             booked: UsageRecord | None = None
+            known = False
             if not all(present):
                 if not fresh:
                     standings, fresh = await self._read(rows), True
                     continue
                 booked = await self._rows.find(record.request_id)
                 if booked is not None and not booked.abandoned:
-                    return
+                    if not any(present):
+                        return
+                    # the first record stays, and a row that has not been told is: where rows are written in turn
+                    actual, booked = Actual(booked.cost_nanousd, booked.tokens.total), None
+                    known = True
             changes = [
                 Change(row, _settlement(standing, record.request_id, actual, booked, now_ms))
                 for row, standing in zip(rows, standings, strict=True)
             ]
-            outcome = await self._rows.apply(changes, Records(record, corrects=booked is not None))
+            outcome = await self._rows.apply(
+                changes, Records(record, corrects=None if booked is None else booked.provisional)
+            )
             standings, fresh = outcome.standings, True
             self._remember(rows, standings)
             if outcome.applied:
+                self._tell(_Done(changes, standings), limits, now_ms)
+                for overrun in () if known else overruns(record, limits):
+                    self._alert(overrun)
                 return
         raise _contended()
 
-    async def _carry_out(
-        self, limits: Mapping[str, Limits], make: Make, principal: Principal
-    ) -> Sequence[Hold]:
-        """Until the plans of all rows are applied together, or one row refuses. What each row then holds."""
+    async def standing(self, principal: Principal) -> Mapping[str, Sequence[LimitStanding]]:
+        """See `Meter.standing`."""
+        standings = await self._read(list(principal.limits))
+        now_ms = self._clock.now_ms()
+        return {
+            row: report(standing, limits, now_ms)
+            for (row, limits), standing in zip(principal.limits.items(), standings, strict=True)
+        }
+
+    async def _carry_out(self, limits: Mapping[str, Limits], make: Make, principal: Principal) -> _Done:
+        """Until the plans of all rows are applied together, or one row refuses."""
         rows = list(limits)
         standings, fresh = await self._standings(rows)
         for _ in range(TRIES):
             now_ms = self._clock.now_ms()  # each time: M1 needs a write to be done within a second of it
             times = _booking_times(standings, now_ms)
-            verdicts = [make(*each) for each in zip(rows, standings, times, strict=True)]
-            plans = [
-                verdict for verdict in verdicts if isinstance(verdict, Plan) and verdict.hold is not None
-            ]
-            if len(plans) < len(rows):
-                refusals = [
-                    (row, verdict)
-                    for row, verdict in zip(rows, verdicts, strict=True)
-                    if isinstance(verdict, Refused)
-                ]
+            changes: list[Change] = []
+            refusals: list[tuple[str, Refused]] = []
+            for row, standing, at_ms in zip(rows, standings, times, strict=True):
+                verdict = make(row, standing, at_ms)
+                if isinstance(verdict, Refused):
+                    refusals.append((row, verdict))
+                elif verdict.hold is not None:
+                    changes.append(Change(row, verdict))
+            if len(changes) < len(rows):
                 if fresh or self._is_final(refusals):
                     raise _refusal(refusals, limits, standings, now_ms) if refusals else _expired()
                 standings, fresh = await self._read(rows), True
                 continue
-            changes = [Change(row, plan) for row, plan in zip(rows, plans, strict=True)]
             outcome = await self._rows.apply(changes, Records(abandoned=_abandoned(changes, principal)))
             standings, fresh = outcome.standings, True
             self._remember(rows, standings)
             if outcome.applied:
-                return [plan.hold for plan in plans if plan.hold is not None]
+                done = _Done(changes, standings)
+                self._tell(done, limits, now_ms)
+                return done
         raise _contended()
+
+    def _tell(self, done: _Done, limits: Mapping[str, Limits], now_ms: int) -> None:
+        """Of budgets that run low."""
+        for change, after in zip(done.changes, done.standings, strict=True):
+            bound = limits[change.row]
+            if bound.alerts:
+                for threshold in thresholds(change.row, after, bound, change.plan, now_ms):
+                    self._alert(threshold)
+
+    def _observed(self, ask: Ask, standings: Sequence[Standing]) -> tuple[Limit, ...]:
+        """What would have refused a request that was admitted; each row's is told."""
+        found: list[Limit] = []
+        for (row, bound), after in zip(ask.principal.limits.items(), standings, strict=True):
+            if bound.observing and (each := observed(after, bound, asked_of(ask.tokens, ask.cost_nanousd))):
+                self._alert(Observed(row, ask.request_id, each))
+                found += each
+        return tuple(dict.fromkeys(found))
 
     def _is_final(self, refusals: Sequence[tuple[str, Refused]]) -> bool:
         """Whether no newer row has more room: closed sub-windows never change, and the open one mostly grows."""
@@ -171,9 +254,11 @@ class LimitMeter:
 
 def _booking_times(standings: Sequence[Standing], now_ms: int) -> Sequence[int]:
     """For each row: now, or the sub-window of the row that is furthest where that is later."""
-    latest = max(standing.counts[SUB_WINDOW] for standing in standings)
-    later_ms = max(now_ms, latest * SUB_WINDOW_MS)
-    return [now_ms if standing.counts[SUB_WINDOW] == latest else later_ms for standing in standings]
+    seen = [standing.counts[SUB_WINDOW] for standing in standings]
+    latest = max(seen)
+    if latest * SUB_WINDOW_MS <= now_ms:
+        return [now_ms] * len(seen)
+    return [now_ms if each == latest else latest * SUB_WINDOW_MS for each in seen]
 
 
 def _settlement(
@@ -193,33 +278,8 @@ def _abandoned(changes: Sequence[Change], principal: Principal) -> tuple[UsageRe
         own = change.row.startswith("key:")
         for hold in change.plan.swept:
             key_id = principal.key_id if own else KeyId("")
-            records.setdefault(hold.id, _abandoned_record(hold, key_id, principal))
+            records.setdefault(hold.id, abandoned_record(hold, key_id, principal.user))
     return tuple(records.values())
-
-
-def _abandoned_record(hold: Hold, key_id: KeyId, principal: Principal) -> UsageRecord:
-    return UsageRecord(
-        request_id=hold.id,
-        key_id=key_id,
-        user=principal.user,
-        model="",
-        provider="",
-        upstream_model="",
-        outcome=Outcome.GATEWAY,
-        streamed=False,
-        attempts=0,
-        tokens=Tokens(),
-        estimated=True,
-        cost_nanousd=hold.cost_nanousd,
-        provider_cost_nanousd=None,
-        held_nanousd=hold.cost_nanousd,
-        held_tokens=hold.tokens,
-        sub_window=hold.sub_window,
-        abandoned=True,
-        started_ms=hold.sub_window * SUB_WINDOW_MS,
-        first_byte_ms=None,
-        total_ms=0,
-    )
 
 
 def _refusal(
@@ -239,19 +299,18 @@ def _refusal(
 
 def _headroom(limits: Mapping[str, Limits], standings: Sequence[Standing], now_ms: int) -> Headroom:
     """The tighter one of key and user, for requests and for tokens."""
-    rooms = [
-        headroom(standing, bound, now_ms) for standing, bound in zip(standings, limits.values(), strict=True)
-    ]
-    return Headroom(_tightest([each.requests for each in rooms]), _tightest([each.tokens for each in rooms]))
+    pairs = zip(standings, limits.values(), strict=True)
+    return reduce(tighter, [headroom(standing, bound, now_ms) for standing, bound in pairs])
 
 
-def _tightest(rooms: Sequence[Room | None]) -> Room | None:
-    return min((room for room in rooms if room is not None), key=lambda room: room.remaining, default=None)
+def _without_hold(ask: Ask) -> Admission:
+    now = ask.now_ms // SUB_WINDOW_MS
+    return Admission(ask, ask.cost_nanousd, now, Headroom(None, None), booked=False)
 
 
 def _expired() -> StorageUnavailable:
     return StorageUnavailable("The request took so long that its hold has expired.")
 
 
-def _contended() -> StorageUnavailable:
-    return StorageUnavailable("The meter's row changes too fast. Try again.")
+def _contended() -> StorageContended:
+    return StorageContended("The meter's row changes too fast. Try again.")

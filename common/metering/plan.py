@@ -23,8 +23,8 @@ A plan without sets is still a question to the store: only the row knows whether
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Final
+from types import MappingProxyType
+from typing import Any, Final, NamedTuple
 
 from common.metering.standing import (
     COMMITTED_DAY,
@@ -38,22 +38,32 @@ from common.metering.standing import (
 from common.metering.window import REQUESTS, RING, SUB_WINDOW, SUB_WINDOW_MS, TOKENS, same_day, same_month
 from common.model.ids import RequestId
 
+_NOTHING: Final[Mapping[Any, Any]] = MappingProxyType({})
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+
+class Plan(NamedTuple):
     """Guards, sets, and what the caller learns if it is applied. No attribute is both set and added to."""
 
-    equal: Mapping[str, int] = field(default_factory=dict)
-    at_most: Mapping[str, int] = field(default_factory=dict)
-    holds: Mapping[RequestId, str | None] = field(default_factory=dict)  # as it must be; None: absent
-    set_to: Mapping[str, int] = field(default_factory=dict)
-    add: Mapping[str, int] = field(default_factory=dict)
-    put: Mapping[RequestId, str] = field(default_factory=dict)
+    equal: Mapping[str, int] = _NOTHING
+    at_most: Mapping[str, int] = _NOTHING
+    holds: Mapping[RequestId, str | None] = _NOTHING  # as it must be; None: absent
+    set_to: Mapping[str, int] = _NOTHING
+    add: Mapping[str, int] = _NOTHING
+    put: Mapping[RequestId, str] = _NOTHING
     remove: tuple[RequestId, ...] = ()
     hold: Hold | None = None  # of an admission or extension: what the request now holds
     swept: tuple[
         Hold, ...
     ] = ()  # expired, now spent: each needs an `estimated` record in the same transaction
+
+
+def opened(standing: Standing, now_ms: int) -> Mapping[str, int]:
+    """The counts as they are once something is booked at `now_ms`."""
+    if now_ms // SUB_WINDOW_MS <= standing.counts[SUB_WINDOW]:
+        return standing.counts
+    draft = Draft(standing)
+    draft.open(now_ms)
+    return draft.counts
 
 
 SWEPT_AT_ONCE: Final = 64  # a DynamoDB transaction takes 100 items, an expression 4 KB
@@ -62,10 +72,14 @@ SWEPT_AT_ONCE: Final = 64  # a DynamoDB transaction takes 100 items, an expressi
 class Draft:
     """A plan in the making, from one standing."""
 
-    __slots__ = ("add", "at_most", "equal", "holds", "index", "put", "remove", "set_to", "standing", "swept")
+    __slots__ = (
+        *("add", "at_most", "counts", "equal", "holds", "index"),
+        *("put", "remove", "set_to", "standing", "swept"),
+    )
 
     def __init__(self, standing: Standing) -> None:
         self.standing = standing
+        self.counts = standing.counts  # as they are after `open`, before anything is counted
         self.index: int = standing.counts[SUB_WINDOW]  # the row's open sub-window once the plan is applied
         self.equal: dict[str, int] = {}
         self.at_most: dict[str, int] = {}
@@ -73,8 +87,8 @@ class Draft:
         self.set_to: dict[str, int] = {}
         self.add: dict[str, int] = {}
         self.put: dict[RequestId, str] = {}
-        self.remove: list[RequestId] = []
-        self.swept: list[Hold] = []
+        self.remove: tuple[RequestId, ...] = ()
+        self.swept: tuple[Hold, ...] = ()
 
     def open(self, now_ms: int) -> None:
         """Book in the sub-window of `now_ms`, or in the row's open one where that is later.
@@ -84,10 +98,10 @@ class Draft:
         so no hold is unknown, and no expired one outlives the next admission.
         """
         seen, counts = self.index, self.standing.counts
-        self.index = max(now_ms // SUB_WINDOW_MS, seen)
         self.equal[SUB_WINDOW] = seen
-        if self.index == seen:
+        if now_ms // SUB_WINDOW_MS <= seen:
             return
+        self.index = now_ms // SUB_WINDOW_MS
         self.equal[REQUESTS[seen % RING]] = counts[REQUESTS[seen % RING]]
         self.set_to[SUB_WINDOW] = self.index
         for cleared in range(max(seen, self.index - RING) + 1, self.index + 1):
@@ -97,22 +111,26 @@ class Draft:
             self.set_to |= {DAY_REQUESTS: 0, DAY_TOKENS: 0, COMMITTED_DAY: 0}
         if not same_month(seen, self.index):
             self.set_to[COMMITTED_MONTH] = 0
+        self.counts = {**counts, **self.set_to}
 
-    def value(self, name: str) -> int:
-        """An attribute as the standing has it, or as it is after `open`."""
-        return self.set_to.get(name, self.standing.counts[name])
+    def bound(self, most: Mapping[str, int]) -> None:
+        """Guard that attributes are at most so much; one that is set, or guarded to be as seen, needs none."""
+        if self.set_to or not self.equal.keys().isdisjoint(most):
+            kept = self.set_to.keys() | self.equal.keys()
+            most = {name: value for name, value in most.items() if name not in kept}
+        self.at_most.update(most)
 
-    def bound(self, name: str, most: int) -> None:
-        """Guard that an attribute is at most `most`; one that is set, or guarded to be as seen, needs none."""
-        if name not in self.set_to and name not in self.equal:
-            self.at_most[name] = most
-
-    def count(self, name: str, by: int) -> None:
-        """Add to an attribute, after what `open` sets."""
-        if name in self.set_to:
-            self.set_to[name] += by
-        elif by:
-            self.add[name] = self.add.get(name, 0) + by
+    def count(self, amounts: Mapping[str, int]) -> None:
+        """Add to attributes, after what `open` sets."""
+        set_to, add = self.set_to, self.add
+        if not set_to and add.keys().isdisjoint(amounts):  # as it is most often
+            add.update({name: by for name, by in amounts.items() if by})
+            return
+        for name, by in amounts.items():
+            if name in set_to:
+                set_to[name] += by
+            elif by:
+                add[name] = add.get(name, 0) + by
 
     def keep(self, hold: Hold, instead_of: str | None) -> None:
         """Write a hold where the row has `instead_of`."""
@@ -123,24 +141,17 @@ class Draft:
         """Remove a hold that must be in the row as it was seen."""
         text = self.standing.holds[hold_id]
         self.holds[hold_id] = text
-        self.remove.append(hold_id)
-        self.count(IN_FLIGHT, -1)
+        self.remove += (hold_id,)
+        self.count({IN_FLIGHT: -1})
         return Hold.decode(hold_id, text)
 
     def sweep(self, now_ms: int) -> None:
         """Remove expired holds. What they hold stays committed: from now on it is spent."""
-        self.swept = [self.drop(hold_id) for hold_id in self.standing.expired(now_ms)[:SWEPT_AT_ONCE]]
+        expired = self.standing.expired(now_ms)
+        if expired:
+            self.swept = tuple([self.drop(hold_id) for hold_id in expired[:SWEPT_AT_ONCE]])
 
     def plan(self, hold: Hold | None = None) -> Plan:
         """The finished plan."""
-        return Plan(
-            equal=self.equal,
-            at_most=self.at_most,
-            holds=self.holds,
-            set_to=self.set_to,
-            add=self.add,
-            put=self.put,
-            remove=tuple(self.remove),
-            hold=hold,
-            swept=tuple(self.swept),
-        )
+        equal, at_most, holds = self.equal, self.at_most, self.holds
+        return Plan(equal, at_most, holds, self.set_to, self.add, self.put, self.remove, hold, self.swept)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from common.metering.window import REQUESTS, SUB_WINDOW, SUB_WINDOW_MS, TOKENS
-from common.model.ids import RequestId
+from common.model.ids import BASE36, RequestId, in_base
 
 IN_FLIGHT: Final = "in_flight"  # how many holds the row has
 DAY_REQUESTS: Final = "day_requests"
@@ -33,6 +33,11 @@ def expiry_s(hold_id: RequestId) -> int:
     return int(hold_id[4:10], 36)
 
 
+def first_alive(now_ms: int) -> str:
+    """What no id of a hold that has expired at `now_ms` comes after or is equal to, and all others do."""
+    return f"req_{in_base(now_ms // 1000 + 1, BASE36, 6)}"
+
+
 @dataclass(frozen=True, slots=True)
 class Hold:
     """What one admitted request may still use. `sub_window` is where it is booked, and so tells its day and month.
@@ -48,11 +53,10 @@ class Hold:
 
     def encode(self) -> str:
         """The hold as text, without its id. Two holds of one id are equal exactly if their texts are."""
-        width = (self.tokens.bit_length() + 7) // 8
+        width, rest = (self.tokens.bit_length() + 7) // 8, (self.cost_nanousd.bit_length() + 7) // 8
         head = (self.sub_window - _expiry_sub_window(self.id)) << 4 | width
-        cost = self.cost_nanousd.to_bytes((self.cost_nanousd.bit_length() + 7) // 8, "big")
-        raw = head.to_bytes(3, "big", signed=True) + self.tokens.to_bytes(width, "big") + cost
-        return b2a_base64(raw, newline=False).decode()
+        number = (head << 8 * width | self.tokens) << 8 * rest | self.cost_nanousd
+        return b2a_base64(number.to_bytes(3 + width + rest, "big", signed=True), newline=False).decode()
 
     @staticmethod
     def decode(hold_id: RequestId, text: str) -> "Hold":

@@ -17,6 +17,7 @@ The price: a place is free at the latest two sub-windows (10 s) after it left th
 from collections.abc import Mapping
 from datetime import date
 from functools import lru_cache
+from operator import itemgetter
 from typing import Final
 
 SUB_WINDOW_MS: Final = 5_000
@@ -28,18 +29,24 @@ EPOCH: Final = date(1970, 1, 1).toordinal()
 SUB_WINDOW: Final = "sub_window"
 REQUESTS: Final = tuple(f"requests_{slot}" for slot in range(RING))
 TOKENS: Final = tuple(f"tokens_{slot}" for slot in range(RING))
+_ALL: Final = {REQUESTS: itemgetter(*REQUESTS), TOKENS: itemgetter(*TOKENS)}
 
 
 def used(counts: Mapping[str, int], names: tuple[str, ...], index: int) -> int:
     """What counts in sub-window `index` (the row's open one or a later one): the sum of the 14 that end with it."""
     seen = counts[SUB_WINDOW]
     if index == seen and COUNTED == RING:
-        return sum([counts[name] for name in names])
+        return sum(_ALL[names](counts))
     return sum([counts[names[i % RING]] for i in range(index - COUNTED + 1, seen + 1)])
 
 
 def _month(index: int) -> date:
     return date.fromordinal(EPOCH + index // DAY).replace(day=1)
+
+
+def day_name(index: int) -> str:
+    """The UTC day of a sub-window, like `2026-11-25`."""
+    return date.fromordinal(EPOCH + index // DAY).isoformat()
 
 
 def same_day(a: int, b: int) -> bool:

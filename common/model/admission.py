@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from common.model.ids import RequestId
-from common.model.limits import Headroom
+from common.model.limits import Headroom, Limit
 from common.model.principal import Principal
 
 
@@ -26,3 +26,7 @@ class Admission:
     held_nanousd: int  # more than asked for, once it was extended
     sub_window: int  # of the meter, in which it is booked
     headroom: Headroom  # what the meter would decide next
+    booked: bool = (
+        True  # False: nothing is held, for there is no limit, or its storage fails and the plan allows it
+    )
+    observed: tuple[Limit, ...] = ()  # limits that would have refused it, were they not only observed

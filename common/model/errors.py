@@ -6,6 +6,7 @@ SluiceError
 │   ├── AuthenticationFailed     401
 │   ├── PermissionDenied         403
 │   ├── ModelNotFound            404
+│   ├── NotFound                 404
 │   ├── BodyTooLarge             413
 │   └── ClientLeft               (nobody is left to answer)
 ├── LimitError                   the owner's limit
@@ -22,6 +23,7 @@ SluiceError
 │   └── UpstreamTimeout          504
 └── GatewayError                 ours
     ├── StorageUnavailable       503
+    │   └── StorageContended     503  it works, but others write the same row all the time
     ├── ModelUnavailable         503  the embedded model cannot start
     └── DeadlineNear             504  the platform is about to end the function
 """
@@ -57,6 +59,21 @@ class PermissionDenied(CallerError):
 
 class ModelNotFound(CallerError):
     """No such model is configured, or it is not for this key."""
+
+    @classmethod
+    def named(cls, name: str) -> "ModelNotFound":
+        """The same words in both cases: whoever may not use a model need not know that there is one."""
+        shown = "".join(each if each.isprintable() else "\ufffd" for each in name[:100])
+        return cls(
+            f"There is no model `{shown}` here, or this API key may not use it."
+            " GET /v1/models lists those that it may.",
+            param="model",
+            code="model_not_found",
+        )
+
+
+class NotFound(CallerError):
+    """What is asked for is not there, or is somebody else's."""
 
 
 class BodyTooLarge(CallerError):
@@ -158,6 +175,10 @@ class GatewayError(SluiceError):
 
 class StorageUnavailable(GatewayError):
     """A store did not take or give what was asked, within its retries."""
+
+
+class StorageContended(StorageUnavailable):
+    """A store works, but what was asked of it did not find its turn among others. No plan lets such a request pass."""
 
 
 class ModelUnavailable(GatewayError):

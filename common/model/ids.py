@@ -36,6 +36,11 @@ def _expiry(expires_s: int) -> str:
     return in_base(expires_s, BASE36, 6)
 
 
+def first_id(expires_s: int) -> str:
+    """What sorts before the ids of all requests whose holds expire at `expires_s` (UTC seconds) or later."""
+    return f"req_{in_base(min(max(expires_s, 0), len(BASE36) ** 6 - 1), BASE36, 6)}"
+
+
 def new_key_id(rng: random.Random) -> KeyId:
     """A fresh public name for an API key; it says nothing about the key itself."""
     return KeyId(f"key_{in_base(rng.getrandbits(64), BASE36, 12)}")

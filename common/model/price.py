@@ -36,7 +36,7 @@ def usd_per_million_text(pico: int) -> str:
 
 
 def usd_text(pico: int) -> str:
-    """A price per request as a decimal in USD; exact."""
+    """Pico-dollars as a decimal in USD; exact: a price per request, or per token."""
     return _decimal(pico, 12)
 
 

@@ -56,14 +56,14 @@ def reported_cost(usage: Any) -> int | None:
     return int(nano) + (nano != int(nano))
 
 
-def content_bytes(choices: Any) -> int:
-    """UTF-8 bytes of what the choices of a whole answer say."""
-    return sum(len(text.encode("utf-8", "surrogatepass")) for text in _texts(choices))
+def content_bytes(choices: Any, member: str = "message") -> int:
+    """UTF-8 bytes of what the choices of an answer say; `member` is where: `delta`, in an event of a stream."""
+    return sum(len(text.encode("utf-8", "surrogatepass")) for text in _texts(choices, member))
 
 
-def _texts(choices: Any) -> Iterator[str]:
+def _texts(choices: Any, member: str) -> Iterator[str]:
     for choice in choices if isinstance(choices, list) else ():
-        message = choice.get("message") if isinstance(choice, dict) else None
+        message = choice.get(member) if isinstance(choice, dict) else None
         if not isinstance(message, dict):
             continue
         yield from (text for name in _CONTENT if isinstance(text := message.get(name), str))

@@ -10,11 +10,7 @@ def candidates(models: Mapping[str, ModelSettings], name: str) -> tuple[TargetSe
     """The targets of the model `name`, in order of preference. `ModelNotFound` where there is no such model."""
     model = models.get(name)
     if model is None:
-        raise ModelNotFound(
-            f"There is no model `{name[:100]}` here. GET /v1/models lists those there are.",
-            param="model",
-            code="model_not_found",
-        )
+        raise ModelNotFound.named(name)
     return model.targets
 
 

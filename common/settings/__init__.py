@@ -9,6 +9,8 @@ from common.settings.parse import DEFAULT_TOML, EMBEDDED_MODEL, FILE_NAME, parse
 from common.settings.values import (
     LogLevel,
     ModelSettings,
+    OnDisconnect,
+    OnStorageFailure,
     PlanSettings,
     ProviderKind,
     ProviderSettings,
@@ -25,6 +27,8 @@ __all__ = [
     "LogLevel",
     "Mistake",
     "ModelSettings",
+    "OnDisconnect",
+    "OnStorageFailure",
     "PlanSettings",
     "ProviderKind",
     "ProviderSettings",

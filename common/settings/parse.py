@@ -3,12 +3,12 @@
 import json
 import tomllib
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, fields, replace
 from typing import Any, Final, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from common.model.limits import Limits
+from common.model.limits import Limit, Limits
 from common.model.price import FREE, Prices
 from common.settings.mistakes import Mistake, SettingsError, dotted, expectation, quoted, toml_key
 from common.settings.tables import (
@@ -18,10 +18,13 @@ from common.settings.tables import (
     PlanTable,
     PriceTable,
     ProviderTable,
+    ServerSecretsTable,
     TargetTable,
 )
 from common.settings.values import (
     ModelSettings,
+    OnDisconnect,
+    OnStorageFailure,
     PlanSettings,
     ProviderKind,
     ProviderSettings,
@@ -32,6 +35,7 @@ from common.settings.values import (
 )
 
 FILE_NAME: Final = "sluice.toml"
+SHORTEST_END_USER_KEY: Final = 16  # characters
 EMBEDDED_CONTEXT: Final = 2048  # tokens, as its server is started
 EMBEDDED_MODEL: Final = "demo"
 DEFAULT_TOML: Final = f"""\
@@ -41,6 +45,15 @@ kind = "embedded"
 [models.{EMBEDDED_MODEL}]
 targets = ["embedded/{EMBEDDED_MODEL}"]
 """  # what holds where there is no file: the embedded model answers
+
+# OpenRouter stops with some of its own providers only, and does not say with which one it was:
+# https://openrouter.ai/docs/api-reference/streaming (2026-08-22)
+_ON_DISCONNECT: Final = {
+    ProviderKind.OPENAI: OnDisconnect.CANCEL,
+    ProviderKind.OPENROUTER: OnDisconnect.RECONCILE,
+    ProviderKind.EMBEDDED: OnDisconnect.CANCEL,
+}
+_TELLS_LATER: Final = frozenset({ProviderKind.OPENROUTER})  # what an answer did cost, by its id
 
 _T = TypeVar("_T")
 
@@ -67,7 +80,7 @@ class _Parser:
         for name in document:
             if name not in sections:
                 self._mistake(toml_key(name), f"not a known section; known: {', '.join(sections)}")
-        server = self._table("server", document.get("server", {}), ServerSettings)
+        server = self._server(document.get("server", {}))
         providers = {
             name: provider
             for name, table in self._tables("providers", document)
@@ -109,6 +122,25 @@ class _Parser:
                 self._mistake(dotted(key, each["loc"]), expectation(each["type"], each["msg"], shape))
             return None
 
+    def _server(self, table: Any) -> ServerSettings | None:
+        secrets, rest = {}, table
+        if isinstance(table, dict):
+            names = {each.name for each in fields(ServerSecretsTable)}
+            secrets = {name: value for name, value in table.items() if name in names}
+            rest = {name: value for name, value in table.items() if name not in names}
+        server = self._table("server", rest, ServerSettings)
+        references = self._table("server", secrets, ServerSecretsTable)
+        if server is None or references is None or references.end_user_key is None:
+            return server
+        key = "server.end_user_key"
+        secret = self._secret(key, references.end_user_key)
+        variable = references.end_user_key.removeprefix(ENV_PREFIX)
+        if 0 < len(secret.value) < SHORTEST_END_USER_KEY:
+            self._mistake(
+                key, f"expected at least {SHORTEST_END_USER_KEY} characters in the variable {variable}"
+            )
+        return replace(server, end_user_key=secret)
+
     def _provider(self, name: str, table: Any) -> ProviderSettings | None:
         key = f"providers.{toml_key(name)}"
         if "/" in name:
@@ -122,8 +154,13 @@ class _Parser:
             self._mistake(f"{key}.api_key", 'required for this kind, like "env:OPENROUTER_API_KEY"')
         if parsed.kind is ProviderKind.EMBEDDED and (parsed.base_url or parsed.api_key):
             self._mistake(key, "expected neither base_url nor api_key for this kind")
+        if parsed.on_disconnect is OnDisconnect.RECONCILE and parsed.kind not in _TELLS_LATER:
+            self._mistake(
+                f"{key}.on_disconnect", 'expected "cancel" or "drain": this kind cannot be asked later'
+            )
         secrets = [self._secret(f"{key}.api_key", reference) for reference in parsed.api_key]
-        return ProviderSettings(name, parsed.kind, parsed.base_url, tuple(secrets))
+        on_disconnect = parsed.on_disconnect or _ON_DISCONNECT[parsed.kind]
+        return ProviderSettings(name, parsed.kind, parsed.base_url, tuple(secrets), on_disconnect)
 
     def _secret(self, key: str, reference: str) -> Secret:
         variable = reference.removeprefix(ENV_PREFIX)
@@ -148,7 +185,7 @@ class _Parser:
             for index, entry in enumerate(parsed.targets)
             if (target := self._target(f"{key}.targets.{index}", entry, parsed, prices, known)) is not None
         ]
-        return ModelSettings(name, tuple(targets))
+        return ModelSettings(name, tuple(targets), parsed.tier, tuple(dict.fromkeys(parsed.modalities or ())))
 
     def _target(
         self, key: str, entry: Any, model: ModelTable, prices: Prices | None, providers: Mapping[str, Any]
@@ -187,17 +224,27 @@ class _Parser:
         budget = self._table(f"{key}.budget", {} if parsed.budget is None else parsed.budget, BudgetTable)
         if budget is None:
             return None
+        bounds = {
+            Limit.REQUESTS_PER_MINUTE: parsed.requests_per_minute,
+            Limit.TOKENS_PER_MINUTE: parsed.tokens_per_minute,
+            Limit.REQUESTS_PER_DAY: parsed.requests_per_day,
+            Limit.TOKENS_PER_DAY: parsed.tokens_per_day,
+            Limit.MAX_PARALLEL: parsed.max_parallel,
+            Limit.BUDGET_DAY: budget.day,
+            Limit.BUDGET_MONTH: budget.month,
+            Limit.BUDGET_TOTAL: budget.total,
+        }
         limits = Limits(
-            requests_per_minute=parsed.requests_per_minute,
-            tokens_per_minute=parsed.tokens_per_minute,
-            requests_per_day=parsed.requests_per_day,
-            tokens_per_day=parsed.tokens_per_day,
-            max_parallel=parsed.max_parallel,
-            budget_day=budget.day,
-            budget_month=budget.month,
-            budget_total=budget.total,
+            **{limit.value: bound.value for limit, bound in bounds.items()},
+            observed=frozenset(limit for limit, bound in bounds.items() if bound.observed),
+            alerts=budget.alerts,
         )
-        return PlanSettings(name, limits, parsed.max_output_tokens)
+        if parsed.on_storage_failure is OnStorageFailure.ALLOW and limits.has_budget:
+            self._mistake(
+                f"{key}.on_storage_failure",
+                'expected "refuse" in a plan with a budget: nothing is spent that is not held',
+            )
+        return PlanSettings(name, limits, parsed.max_output_tokens, parsed.on_storage_failure)
 
 
 def _kind(table: Any) -> Any:

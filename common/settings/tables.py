@@ -4,14 +4,16 @@ A table inside a table is parsed by itself, so that a mistake in it is told with
 """
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Final, TypeAlias
+from typing import Annotated, Any, Final, NamedTuple, TypeAlias
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, PlainValidator
 
+from common.model.catalog import Modality, Tier
 from common.model.limits import MAX_NANOUSD
 from common.model.price import usd_per_million, usd_per_request
-from common.settings.values import TABLE, ProviderKind
+from common.settings.values import TABLE, OnDisconnect, OnStorageFailure, ProviderKind
 
 ENV_PREFIX: Final = "env:"
 UNLIMITED: Final = "unlimited"
@@ -27,6 +29,13 @@ def _http_url(value: Any) -> Any:
     if not isinstance(value, str) or _BASE_URL.fullmatch(value) is None:
         raise ValueError("expected an address like https://llm.example.com/v1")
     return value.rstrip("/")
+
+
+def _reference(value: Any) -> Any:
+    """One reference."""
+    if not (isinstance(value, str) and value.startswith(ENV_PREFIX) and value != ENV_PREFIX):
+        raise ValueError('expected "env:NAME": this file holds no secret')
+    return value
 
 
 def _references(value: Any) -> Any:
@@ -50,18 +59,45 @@ def nanousd(text: str) -> int:
     return amount
 
 
-def _budget(value: Any) -> Any:
-    if value == UNLIMITED:
-        return None
-    return nanousd(value if isinstance(value, str) else str(value) if type(value) is int else "")
+class Bound(NamedTuple):
+    """A limit of a plan."""
+
+    value: int | None  # None: unlimited
+    observed: bool = False  # it is counted, but refuses nothing
 
 
-def _count(value: Any) -> Any:
-    if value == UNLIMITED:
-        return None
+def _bound(value: Any, read: Callable[[Any], int]) -> Bound:
+    """A limit, or a table of one and its mode."""
+    mode = "enforce"
+    if isinstance(value, dict):
+        if "limit" not in value or value.keys() - {"limit", "mode"}:
+            raise ValueError('expected a limit, or { limit = ..., mode = "observe" }')
+        value, mode = value["limit"], value.get("mode", mode)
+    if mode not in ("enforce", "observe"):
+        raise ValueError('expected "enforce" or "observe" as mode')
+    return Bound(None) if value == UNLIMITED else Bound(read(value), observed=mode == "observe")
+
+
+def _budget(value: Any) -> Bound:
+    return _bound(
+        value, lambda each: nanousd(each if isinstance(each, str) else str(each) if type(each) is int else "")
+    )
+
+
+def _count(value: Any) -> Bound:
+    return _bound(value, _whole)
+
+
+def _whole(value: Any) -> int:
     if type(value) is not int or not 0 <= value <= LARGEST_COUNT:
         raise ValueError('expected a whole number from 0, or "unlimited"')
     return value
+
+
+def _percents(value: Any) -> tuple[int, ...]:
+    if not isinstance(value, list) or not all(type(each) is int and 1 <= each <= 100 for each in value):
+        raise ValueError("expected whole percents from 1 to 100, like [50, 80, 100]")
+    return tuple(sorted(set(value)))
 
 
 def _per_token(value: Any) -> Any:
@@ -78,17 +114,28 @@ def _decimal(value: Any) -> str:
     return value
 
 
-Count: TypeAlias = Annotated[int | None, BeforeValidator(_count)]
-"""A limit; None is unlimited."""
+Count: TypeAlias = Annotated[Bound, PlainValidator(_count)]
+"""A limit of requests or tokens."""
 
-Budget: TypeAlias = Annotated[int | None, BeforeValidator(_budget)]
-"""Nano-dollars; None is unlimited."""
+Budget: TypeAlias = Annotated[Bound, PlainValidator(_budget)]
+"""A limit of money, in nano-dollars."""
+
+_UNLIMITED: Final = Bound(None)
 
 TokenPrice: TypeAlias = Annotated[int, BeforeValidator(_per_token)]
 """Pico-dollars per token."""
 
 Size: TypeAlias = Annotated[int, Field(ge=1, le=10**9)] | None
 """Tokens."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerSecretsTable:
+    """What in `[server]` is a secret; the rest of it is parsed as the settings that it becomes."""
+
+    __pydantic_config__ = TABLE
+
+    end_user_key: Annotated[str | None, BeforeValidator(_reference)] = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,6 +147,7 @@ class ProviderTable:
     kind: ProviderKind
     base_url: Annotated[str, BeforeValidator(_http_url)] | None = None
     api_key: Annotated[list[str], BeforeValidator(_references)] = field(default_factory=list)
+    on_disconnect: OnDisconnect | None = None  # None: as the kind does
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,6 +188,8 @@ class ModelTable:
     price: Any = None
     context_length: Size = None
     max_output_tokens: Size = None
+    tier: Tier | None = None
+    modalities: Annotated[list[Modality], Field(min_length=1)] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,21 +198,23 @@ class PlanTable:
 
     __pydantic_config__ = TABLE
 
-    requests_per_minute: Count = None
-    tokens_per_minute: Count = None
-    requests_per_day: Count = None
-    tokens_per_day: Count = None
-    max_parallel: Count = None
+    requests_per_minute: Count = _UNLIMITED
+    tokens_per_minute: Count = _UNLIMITED
+    requests_per_day: Count = _UNLIMITED
+    tokens_per_day: Count = _UNLIMITED
+    max_parallel: Count = _UNLIMITED
     max_output_tokens: Size = None
     budget: Any = None
+    on_storage_failure: OnStorageFailure = OnStorageFailure.REFUSE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BudgetTable:
-    """`budget` of a plan: USD in a UTC day, in a UTC month, in total."""
+    """`budget` of a plan: USD in a UTC day, in a UTC month, in total; at which percents of each somebody is told."""
 
     __pydantic_config__ = TABLE
 
-    day: Budget = None
-    month: Budget = None
-    total: Budget = None
+    day: Budget = _UNLIMITED
+    month: Budget = _UNLIMITED
+    total: Budget = _UNLIMITED
+    alerts: Annotated[tuple[int, ...], PlainValidator(_percents)] = ()

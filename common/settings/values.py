@@ -8,6 +8,7 @@ from typing import Annotated, Any, Final, TypeAlias
 
 from pydantic import BeforeValidator, ConfigDict, Field
 
+from common.model.catalog import Modality, Tier
 from common.model.limits import Limits
 from common.model.price import Prices
 
@@ -32,6 +33,21 @@ class ProviderKind(StrEnum):
     OPENAI = "openai"  # OpenAI's protocol, at any address
     OPENROUTER = "openrouter"
     EMBEDDED = "embedded"  # the model that comes with the gateway; on one machine only
+
+
+class OnDisconnect(StrEnum):
+    """What becomes of a provider's answer whose client has left."""
+
+    CANCEL = "cancel"  # the connection is closed
+    DRAIN = "drain"  # it is read to its end, within bounds, for its usage to be known
+    RECONCILE = "reconcile"  # the connection is closed, and the provider is asked later what it charged
+
+
+class OnStorageFailure(StrEnum):
+    """What becomes of a request while its limits cannot be asked for."""
+
+    REFUSE = "refuse"
+    ALLOW = "allow"
 
 
 class LogLevel(StrEnum):
@@ -60,10 +76,14 @@ class ServerSettings:
     connect_timeout_s: Annotated[float, Field(gt=0, le=60)] = 10.0
     first_byte_timeout_s: Annotated[float, Field(gt=0, le=900)] = 300.0  # models may think before they answer
     idle_timeout_s: Annotated[float, Field(gt=0, le=900)] = 120.0  # between two pieces of an answer
+    total_timeout_s: Annotated[float, Field(gt=0, le=3000)] = (
+        900.0  # of one provider's answer; holds last 3,600
+    )
     log_level: LogLevel = LogLevel.INFO
     cors_origins: tuple[Origin, ...] = ()  # of web pages whose scripts may call
     docs: bool = False  # whether /docs and /openapi.json are served
     base_urls: Mapping[str, Origin] = field(default_factory=dict)  # where other functions are, by their names
+    end_user_key: Secret | None = None  # what end users are hashed with; None: they are not recorded
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +94,7 @@ class ProviderSettings:
     kind: ProviderKind
     base_url: str | None = None  # None: the kind's own
     api_keys: tuple[Secret, ...] = ()
+    on_disconnect: OnDisconnect = OnDisconnect.CANCEL
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +114,8 @@ class ModelSettings:
 
     name: str
     targets: tuple[TargetSettings, ...]
+    tier: Tier | None = None
+    modalities: tuple[Modality, ...] = ()  # that it takes; none: nobody has said
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +125,7 @@ class PlanSettings:
     name: str
     limits: Limits
     max_output_tokens: int | None = None  # of an answer whose request does not say
+    on_storage_failure: OnStorageFailure = OnStorageFailure.REFUSE
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,3 +136,9 @@ class Settings:
     providers: Mapping[str, ProviderSettings] = field(default_factory=dict)
     models: Mapping[str, ModelSettings] = field(default_factory=dict)
     plans: Mapping[str, PlanSettings] = field(default_factory=dict)
+
+    @property
+    def secrets(self) -> list[str]:
+        """Every value that must never be shown."""
+        keys = [key for provider in self.providers.values() for key in provider.api_keys]
+        return [key.value for key in (*keys, self.server.end_user_key) if key is not None]

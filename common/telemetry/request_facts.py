@@ -14,6 +14,8 @@ class RequestFacts:
     client_request_id: str | None  # printable ASCII
     method: str
     path: str  # without the query; as the client chose it
+    session_id: str | None = None  # prints, and is no key
+    trace_id: str | None = None  # 32 hexadecimal digits
     status: int = 0  # 0: nothing was answered
     error: str | None = None  # the code in the envelope
     outcome: Outcome = Outcome.OK

@@ -2,7 +2,7 @@
 
 Fields in JSON are always all there, null where they do not apply. Costs are told twice: an integer of nano-dollars to
 compute with, and an exact decimal. A line holds no prompt, no answer and no secret; of what the client chose freely
-(its path, its model, its request id) it holds a bounded length, and nothing that looks like a key.
+(its path, its model, the ids of its request and session) it holds a bounded length, and nothing that looks like a key.
 """
 
 from json.encoder import encode_basestring_ascii
@@ -27,6 +27,7 @@ def json_members(facts: RequestFacts) -> str:
     first_byte = "null" if facts.first_byte_s is None else f"{facts.first_byte_s * 1000:.2f}"
     return (
         f'"request_id":"{facts.request_id}","client_request_id":{_chosen(facts.client_request_id)},'
+        f'"session_id":{_chosen(facts.session_id)},"trace_id":{_known(facts.trace_id)},'
         f'"method":{_chosen(facts.method)},"path":{_chosen(facts.path)},'
         f'"status":{facts.status or _LEFT},"outcome":"{_outcome(facts)}","error":{_chosen(facts.error)},'
         f'"key_id":{_known(facts.key_id)},"user":{_known(facts.user)},"model":{_chosen(facts.model)},'
@@ -66,7 +67,10 @@ def plain(facts: RequestFacts) -> str:
         if record.attempts != 1:
             parts.append(f"{record.attempts} attempts")
     parts.append(f"gateway {facts.gateway_s * 1000:.2f} of {facts.total_s * 1000:.2f} ms")
-    ids = [facts.request_id, facts.client_request_id, facts.key_id, facts.user]
+    ids = [
+        *(facts.request_id, facts.client_request_id, facts.session_id, facts.trace_id),
+        *(facts.key_id, facts.user),
+    ]
     parts.append(" ".join(_plain(each) for each in ids if each is not None))
     return "  ".join(parts)
 

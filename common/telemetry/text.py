@@ -9,6 +9,7 @@ from typing import Final
 
 SHOWN: Final = "\ufffd"  # in place of what does not print
 HIDDEN: Final = "[hidden]"
+LONGEST_SESSION_ID: Final = 128  # as OpenRouter takes
 _UNFIT_FOR_A_HEADER: Final = bytes(code for code in range(256) if not 0x20 <= code < 0x7F)
 _KEY: Final = re.compile(r"\bsk-[\w-]{6,}", re.ASCII)
 _BEARER: Final = re.compile(r"\b(bearer\s+)[^\s\"']+", re.ASCII | re.IGNORECASE)
@@ -25,6 +26,13 @@ def on_one_line(text: str, longest: int) -> str:
 def for_a_header(value: bytes, longest: int) -> str:
     """The printable ASCII of a header's value, at most `longest` characters of it."""
     return value.translate(None, _UNFIT_FOR_A_HEADER)[:longest].decode("ascii").strip()
+
+
+def session_id(given: str | None) -> str | None:
+    """A client's own name for what its request is part of, fit for records and logs; None where there is none."""
+    if not given:
+        return None
+    return on_one_line(without_keys(given[: 8 * LONGEST_SESSION_ID]), LONGEST_SESSION_ID).strip() or None
 
 
 def without_keys(text: str) -> str:

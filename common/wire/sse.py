@@ -62,7 +62,7 @@ class SseParser:
         for block in blocks:
             if block.startswith(b"data: ") and b"\n" not in block:
                 payloads.append(block[6:])
-            elif (payload := _payload(block)) is not None:
+            elif b"data" in block and (payload := _payload(block)) is not None:
                 payloads.append(payload)
         return payloads
 

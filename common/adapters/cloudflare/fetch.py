@@ -1,10 +1,11 @@
 """`Upstream` over the platform's `fetch`, on Workers.
 
 What `fetch` cannot tell, and what follows:
-- it reports no connection apart from the answer's head: `Timeouts.first_byte_s` bounds both, `connect_s` none;
+- it reports no connection apart from the answer's head: `Timeouts.first_byte_s` and `total_s` bound both, `connect_s`
+  none;
 - it seldom says whether a failed request was sent: where that is not certain, the failure is
   `UpstreamBroken`, which may be billed, and not `UpstreamUnreachable`;
-- it decompresses by itself: the headers that describe the compressed body are dropped.
+- it decompresses by itself: `content-length` may be that of the compressed body, and is dropped.
 
 Nothing is kept between requests: on Workers a stream or a controller belongs to the request that made it.
 
@@ -21,7 +22,6 @@ from typing import Any, Final, Protocol, TypeVar
 from common.model.errors import UpstreamBroken, UpstreamError, UpstreamTimeout, UpstreamUnreachable
 from common.ports import UpstreamRequest, UpstreamResponse
 
-_DECODED: Final = frozenset({"content-encoding", "content-length"})
 # how Node says that no connection came about; workerd says "Network connection lost." of everything
 _NEVER_SENT: Final = frozenset({"ECONNREFUSED", "ENOTFOUND", "EAI_AGAIN", "UND_ERR_CONNECT_TIMEOUT"})
 
@@ -52,15 +52,16 @@ class _Reader(Protocol):
 class _Exchange:
     """One request's `AbortController`: everything that is awaited of the platform is awaited here."""
 
-    __slots__ = ("_abort", "_js", "_js_exception", "signal")
+    __slots__ = ("_abort", "_js", "_js_exception", "_timer", "signal")
 
-    def __init__(self) -> None:
+    def __init__(self, total_s: float) -> None:
         self._js: Any = import_module("js")
         self._js_exception: type[Exception] = import_module("pyodide.ffi").JsException
         controller = self._js.AbortController.new()
         self.signal: object = controller.signal
         # a JS function: a timer may call it, and nothing has to be freed afterwards
         self._abort = controller.abort.bind(controller)
+        self._timer: object = self._js.setTimeout(self._abort, total_s * 1000)
 
     async def within(self, timeout_s: float, promise: Awaitable[_T]) -> _T:
         """Await `promise`; abort the exchange when it takes longer."""
@@ -73,7 +74,8 @@ class _Exchange:
             self._js.clearTimeout(timer)
 
     def abort(self) -> None:
-        """End the exchange; once it is over, this does nothing."""
+        """End the exchange; once it is over, this only stops its clock."""
+        self._js.clearTimeout(self._timer)
         self._abort()
 
 
@@ -85,7 +87,7 @@ class _Response:
     def __init__(self, exchange: _Exchange, response: Any, idle_s: float) -> None:
         self.status: int = response.status
         entries = response.headers.entries()
-        self.headers: Mapping[str, str] = {name: value for name, value in entries if name not in _DECODED}
+        self.headers: Mapping[str, str] = {name: value for name, value in entries if name != "content-length"}
         # the body is null for 204 and 304, and null is false
         self._reader: _Reader | None = response.body.getReader() if response.body else None
         self._exchange = exchange
@@ -106,7 +108,7 @@ class FetchUpstream:
     @asynccontextmanager
     async def send(self, request: UpstreamRequest) -> AsyncIterator[UpstreamResponse]:
         """See `Upstream.send`."""
-        exchange = _Exchange()
+        exchange = _Exchange(request.timeouts.total_s)
         try:
             answer = _fetch(request, exchange.signal)
             response = await exchange.within(request.timeouts.first_byte_s, answer)

@@ -49,6 +49,14 @@ Item: TypeAlias = Mapping[str, Any]
 _log = logging.getLogger("sluice.dynamodb")
 
 
+class Unanswered(StorageUnavailable):
+    """A call that failed. `why`: what AWS said, or the kind of what happened to the connection; for operators alone."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__("The store cannot be reached just now. Try again.")
+        self.why = why
+
+
 class ConditionFailed(Exception):
     """A condition did not hold. `repeated`: an earlier try of the same call may have been carried out."""
 
@@ -126,7 +134,7 @@ class DynamoClient:
             pause = pause_s(attempts, now() - started, self._rng) if passes else None
             if pause is None:
                 _log.error("%s failed, attempts: %d, the last: %s", operation, attempts, failure)
-                raise StorageUnavailable("The store cannot be reached just now. Try again.")
+                raise Unanswered(failure)
             await asyncio.sleep(pause)
 
     async def _attempt(self, operation: str, body: bytes) -> tuple[int, dict[str, Any]]:

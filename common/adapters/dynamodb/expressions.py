@@ -6,6 +6,7 @@
     a ... n                        requests_0 ... requests_13
     A ... N                        tokens_0 ... tokens_13
     o                              open holds: a map from their ids without `req_` to their bytes
+    r                              the key of the index that lists them: `m` of rows, `w` of records that await figures
 
 Names are one letter because they are paid for in every item: an item of at most 1 KB costs one write unit, and 32 holds
 take most of that. No single letter is among the words that an expression may not name.
@@ -44,6 +45,9 @@ SHORT: Final[Mapping[str, str]] = {
     **dict(zip(REQUESTS, ascii_lowercase, strict=False)),
     **dict(zip(TOKENS, ascii_uppercase, strict=False)),
 }
+KIND: Final = "r"
+ROW: Final = "m"
+AWAITING: Final = "w"
 _PREFIX: Final = "req_"
 _COLUMNS: Final = tuple((name, SHORT[name]) for name in ATTRIBUTES)
 
@@ -126,7 +130,7 @@ def to_item(row: str, standing: Standing = EMPTY) -> Item:
     """The item of a row."""
     item: dict[str, Any] = {short: {"N": str(standing.counts[name])} for name, short in _COLUMNS}
     holds = {hold_id.removeprefix(_PREFIX): {"B": text} for hold_id, text in standing.holds.items()}
-    return {"pk": {"S": row}, **item, "o": {"M": holds}}
+    return {"pk": {"S": row}, **item, "o": {"M": holds}, KIND: {"S": ROW}}
 
 
 def to_standing(item: Item) -> Standing:

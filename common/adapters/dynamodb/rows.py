@@ -20,14 +20,15 @@ says is booked in that row once more.
 from collections.abc import Sequence
 
 from common.adapters.dynamodb.client import DynamoClient, TransactionCancelled
-from common.adapters.dynamodb.expressions import changes_nothing
-from common.adapters.dynamodb.table import TRIES, Table, carried_out, contended
+from common.adapters.dynamodb.expressions import AWAITING, changes_nothing
+from common.adapters.dynamodb.items import TRIES
+from common.adapters.dynamodb.table import Table, carried_out, contended
 from common.adapters.dynamodb.usage import find_record, to_record
 from common.metering import decision
 from common.metering.apply import apply
 from common.metering.decision import Actual
 from common.metering.plan import Plan
-from common.metering.rows import Change, Outcome, Records
+from common.metering.rows import Change, Outcome, Page, Records
 from common.metering.standing import Standing
 from common.model.errors import StorageUnavailable
 from common.model.ids import RequestId
@@ -38,9 +39,20 @@ from common.ports import Background, Clock
 class DynamoRows:
     """`Rows` in one table."""
 
-    def __init__(self, client: DynamoClient, table: str, clock: Clock, background: Background) -> None:
-        """`background`: for giving back what was held for a request that was cancelled meanwhile."""
-        self._table = Table(client, table)
+    def __init__(
+        self,
+        client: DynamoClient,
+        table: str,
+        clock: Clock,
+        background: Background,
+        *,
+        keep_days: int | None = None,
+    ) -> None:
+        """`background`: for giving back what was held for a request that was cancelled meanwhile.
+
+        `keep_days`: usage records may be deleted after so many; None: never.
+        """
+        self._table = Table(client, table, keep_days)
         self._clock = clock
         self._background = background
 
@@ -51,6 +63,29 @@ class DynamoRows:
     async def find(self, request_id: RequestId) -> UsageRecord | None:
         """See `Rows.find`."""
         return await find_record(self._table.client, self._table.name, request_id)
+
+    async def awaiting(self, after: str = "") -> Sequence[UsageRecord]:
+        """See `Rows.awaiting`. The index may still list one that awaits nothing any more."""
+        while names := await self._table.names(after, AWAITING):
+            each = [await self.find(RequestId(name)) for name in names]
+            if found := [record for record in each if record is not None and record.awaiting is not None]:
+                return found
+            after = names[-1]
+        return []
+
+    async def expired(self, now_ms: int, after: str = "") -> Page:
+        """See `Rows.expired`."""
+        while names := await self._table.names(after):
+            standings = zip(names, await self._table.read(names), strict=True)
+            if found := [(name, standing) for name, standing in standings if standing.expired(now_ms)]:
+                return found
+            after = names[-1]
+        return []
+
+    async def page(self, after: str = "") -> Page:
+        """See `RowList.page`."""
+        names = await self._table.names(after)
+        return list(zip(names, await self._table.read(names), strict=True))
 
     async def apply(self, changes: Sequence[Change], records: Records) -> Outcome:
         """See `Rows.apply`."""

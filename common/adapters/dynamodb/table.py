@@ -4,79 +4,134 @@
     `key:<key id>`        a key's meter row           by key, rarely      by each admission and settlement
     `user:<user id>`      a user's meter row          the same            the same
     `req_...`             a request's usage record    by key, rarely      once, by its settlement; also by a sweep
-    (see `expressions.py` and `usage.py` for their attributes)
+    `key_record:<key id>` an API key                  once a minute and   when it is changed; its last use once an hour
+    `key_hash:<hash>`     its id, by each hash          process that      when it is made, rotated or deleted
+    `user_record:<user>`  a user's plan and limits      serves the key    when they are changed
+    (see `expressions.py`, `usage.py`, `keys.py` and `users.py` for their attributes)
 
 There is no sort key: each item is found by its name alone, strongly consistent, and a record must be found by its
-request. Lists of records, by key or user and time (request ids sort by time), are for indexes, which can be added to a
-table that is in use; each costs one more write for each record.
+request. The index `items_by_kind` lists the names of rows, for the sweep, and those of keys and users. What it holds of
+an item never changes, so it is written when the item is made, and not by what is done to it ("Global secondary indexes"
+in the developer guide). Only records that await a provider's figures come and go in it. A scan for the rows would read
+every record that was ever kept: at 300 bytes, half a cent for each million of them, each time.
 
-Sizes: a row is 130 bytes when new, 1,012 with 32 holds of 60,000 tokens and $4 each in a busy key; a record about 300.
+The index `items_by_user` has the keys of each user, and the records by their ids, which sort by time, with what sums
+are made of: some 250 bytes. It costs one more write for each record, and lets a key read its own usage without that of
+all others. Usage of all users is a scan of it: 0.4 cents for each million records that are kept, each time. An index by
+time would spare that, at one more write for each record, all of a day to one partition.
+
+Where a deployment bounds how long records are kept, each has `ttl`, the second after which DynamoDB deletes it.
+
+Sizes: a row is 132 bytes when new, 1,014 with 32 holds of 60,000 tokens and $4 each in a busy key; a record about 300.
 
 Cost, in write units (on demand $0.625 a million in us-east-1; 1 KB each):
 
     admission             1 for each row                            a refusal that only the row could tell: the same
-    settlement            1 for the record, 1 for each row
+    settlement            2 for the record, 1 for each row            one of them for the index of records
     withdrawal            1 (the user had no room; the key had)
-    expired holds         2 for the row, 2 for each record          a transaction
+    expired holds         2 for the row, 3 for each record          a transaction
     extension             1; of key and user 4                      the latter a transaction
-    correction            2 for the record, 2 for each row          a transaction
-    first sight of a row  1 read, and at its first admission 2 writes
+    correction            3 for the record, 2 for each row          a transaction
+    first sight of a row  1 read, and at its first admission 3 writes
+    a sweep               1 read for each row (on demand $0.125 a million), and what it finds, as above
+    usage                 1 read for each 8 KB of the index, some 30 records
+    look-up of a key      2 reads, and 1 for its user               none while a process remembers it, 60 s
+    a change of a key     1 read and 2; rotated 4 or 6              a transaction, as the two below
+    a new key             6; deleted 6 or 8                         of which 2 for the indexes
+    a change of a user    2; a new one 3
 
-So a request under a key's and a user's limits costs 5 units, $3.1 a million. A partition takes 1,000 units a second:
+So a request under a key's and a user's limits costs 6 units, $3.75 a million. A partition takes 1,000 units a second:
 plan for 400 requests a second and key.
 """
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from common.adapters.dynamodb.client import ConditionFailed, DynamoClient, Item
-from common.adapters.dynamodb.expressions import changes_nothing, expressions, to_item, to_standing
-from common.adapters.dynamodb.usage import to_record, write_abandoned, write_new, write_settled
+from common.adapters.dynamodb.client import ConditionFailed, DynamoClient
+from common.adapters.dynamodb.expressions import KIND, ROW, changes_nothing, expressions, to_item, to_standing
+from common.adapters.dynamodb.items import TRIES, batch
+from common.adapters.dynamodb.usage import (
+    SUMMED,
+    USERS_INDEX,
+    to_record,
+    write_abandoned,
+    write_new,
+    write_settled,
+)
 from common.metering.plan import Plan
-from common.metering.rows import Change, Records
+from common.metering.rows import PAGE, Change, Records
 from common.metering.standing import EMPTY, Standing
-from common.model.errors import StorageUnavailable
+from common.model.errors import StorageContended
 from common.model.usage import UsageRecord
 
-TRIES: Final = 8  # of what others can come before
+KINDS_INDEX: Final = "items_by_kind"
 _ALL_OLD: Final = {"ReturnValuesOnConditionCheckFailure": "ALL_OLD"}
 
 
 def create_table(name: str) -> dict[str, Any]:
-    """The request for CreateTable. Backups, deletion protection and caps are the deployment's to add."""
+    """The request for CreateTable. `infra/aws/table.yml` says the same, and what a deployment has besides."""
     return {
         "TableName": name,
         "KeySchema": [{"AttributeName": "pk", "KeyType": "HASH"}],
-        "AttributeDefinitions": [{"AttributeName": "pk", "AttributeType": "S"}],
+        "AttributeDefinitions": [
+            {"AttributeName": each, "AttributeType": "S"} for each in ("pk", KIND, "user")
+        ],
+        "GlobalSecondaryIndexes": [
+            {
+                "IndexName": KINDS_INDEX,
+                "KeySchema": [
+                    {"AttributeName": KIND, "KeyType": "HASH"},
+                    {"AttributeName": "pk", "KeyType": "RANGE"},
+                ],
+                "Projection": {"ProjectionType": "KEYS_ONLY"},
+            },
+            {
+                "IndexName": USERS_INDEX,
+                "KeySchema": [
+                    {"AttributeName": "user", "KeyType": "HASH"},
+                    {"AttributeName": "pk", "KeyType": "RANGE"},
+                ],
+                "Projection": {"ProjectionType": "INCLUDE", "NonKeyAttributes": list(SUMMED)},
+            },
+        ],
         "BillingMode": "PAY_PER_REQUEST",
     }
 
 
-def contended() -> StorageUnavailable:
+def contended() -> StorageContended:
     """What is raised after `TRIES`."""
-    return StorageUnavailable("The meter's row changes too fast. Try again.")
+    return StorageContended("The meter's row changes too fast. Try again.")
 
 
 class Table:
     """The single writes that `DynamoRows` is made of."""
 
-    def __init__(self, client: DynamoClient, name: str) -> None:
+    def __init__(self, client: DynamoClient, name: str, keep_days: int | None = None) -> None:
+        """`keep_days`: usage records may be deleted after so many; None: never."""
         self.client = client
         self.name = name
+        self._keep_days = keep_days
 
     async def read(self, rows: Sequence[str]) -> Sequence[Standing]:
         """See `Rows.read`."""
-        found: dict[str, Standing] = {}
-        wanted: Sequence[Item] = [{"pk": {"S": row}} for row in dict.fromkeys(rows)]
-        for _ in range(TRIES):
-            if not wanted:
-                return [found.get(row, EMPTY) for row in rows]
-            asked = {self.name: {"Keys": wanted, "ConsistentRead": True}}
-            reply = await self.client.call("BatchGetItem", {"RequestItems": asked})
-            items = reply["Responses"].get(self.name, ())
-            found.update((item["pk"]["S"], to_standing(item)) for item in items)
-            wanted = reply.get("UnprocessedKeys", {}).get(self.name, {}).get("Keys", ())
-        raise contended()
+        items = await batch(self.client, self.name, rows)
+        return [to_standing(items[row]) if row in items else EMPTY for row in rows]
+
+    async def names(self, after: str, kind: str = ROW) -> Sequence[str]:
+        """The next rows' names, at most `PAGE`; none: there are no more. One that was made just now may be missing.
+
+        `kind`: of what else the index lists.
+        """
+        asked = {
+            "TableName": self.name,
+            "IndexName": KINDS_INDEX,
+            "KeyConditionExpression": f"{KIND} = :kind AND pk > :after",
+            # no key is empty
+            "ExpressionAttributeValues": {":kind": {"S": kind}, ":after": {"S": after or " "}},
+            "Limit": PAGE,
+        }
+        reply = await self.client.call("Query", asked)
+        return [item["pk"]["S"] for item in reply["Items"]]
 
     async def update(self, row: str, plan: Plan) -> tuple[bool, Standing]:
         """Whether the plan, which changes something, is applied, and the row as it is now."""
@@ -104,7 +159,9 @@ class Table:
     async def keep(self, record: UsageRecord) -> UsageRecord:
         """Write a request's first record. What is its record now: this very object if it was written."""
         try:
-            await self.client.call("PutItem", {"TableName": self.name, **write_new(record), **_ALL_OLD})
+            await self.client.call(
+                "PutItem", {"TableName": self.name, **write_new(record, self._keep_days), **_ALL_OLD}
+            )
         except ConditionFailed as failed:
             known = to_record(failed.item or {})  # there is one: that is what failed
             return record if failed.repeated and known == record else known
@@ -117,8 +174,8 @@ class Table:
             kind = "ConditionCheck" if changes_nothing(change.plan) else "Update"
             items.append((kind, self._change(change.row, change.plan)))
         if records.settled is not None:
-            items.append(("Put", write_settled(records.settled, corrects=records.corrects)))
-        items += [("Update", write_abandoned(record)) for record in records.abandoned]
+            items.append(("Put", write_settled(records.settled, records.corrects, self._keep_days)))
+        items += [("Update", write_abandoned(record, self._keep_days)) for record in records.abandoned]
         named = {"TableName": self.name, **_ALL_OLD}
         await self.client.transact([{kind: {**item, **named}} for kind, item in items])
 

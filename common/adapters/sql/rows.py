@@ -14,15 +14,27 @@ from itertools import chain, count
 from typing import Any, Final, NamedTuple
 
 from common.adapters.sql.database import Database, Statement, Value
-from common.adapters.sql.usage import find_record, write_abandoned, write_settled
+from common.adapters.sql.usage import (
+    IS_PROVISIONAL,
+    awaiting_records,
+    find_record,
+    write_abandoned,
+    write_settled,
+)
 from common.metering.plan import Plan
-from common.metering.rows import Change, Outcome, Records
-from common.metering.standing import ATTRIBUTES, EMPTY, Standing
+from common.metering.rows import PAGE, Change, Outcome, Page, Records
+from common.metering.standing import ATTRIBUTES, EMPTY, Standing, first_alive
 from common.model.errors import StorageUnavailable
 from common.model.ids import RequestId
-from common.model.usage import UsageRecord
+from common.model.usage import Provisional, UsageRecord
 
 _COLUMNS: Final = ", ".join((*ATTRIBUTES, "holds"))
+_EXPIRED: Final = f"""\
+SELECT {_COLUMNS}, name FROM meter
+WHERE name > ?1 AND in_flight > 0 AND EXISTS (SELECT 1 FROM json_each(holds) WHERE key < ?2)
+ORDER BY name LIMIT {PAGE}
+"""
+_PAGE: Final = f"SELECT {_COLUMNS}, name FROM meter WHERE name > ?1 ORDER BY name LIMIT {PAGE}"
 _CREATE: Final = "INSERT INTO meter (name) VALUES (?1) ON CONFLICT (name) DO NOTHING"
 
 
@@ -57,6 +69,20 @@ class SqlRows:
     async def find(self, request_id: RequestId) -> UsageRecord | None:
         """See `Rows.find`."""
         return await find_record(self._database, request_id)
+
+    async def awaiting(self, after: str = "") -> Sequence[UsageRecord]:
+        """See `Rows.awaiting`."""
+        return await awaiting_records(self._database, after)
+
+    async def expired(self, now_ms: int, after: str = "") -> Page:
+        """See `Rows.expired`. Walks through the table: an index of rows with holds would cost two writes a request."""
+        (found,) = await self._database.run(Statement(_EXPIRED, (after, first_alive(now_ms))))
+        return [(row[-1], to_standing(row)) for row in found]
+
+    async def page(self, after: str = "") -> Page:
+        """See `RowList.page`."""
+        (found,) = await self._database.run(Statement(_PAGE, (after,)))
+        return [(row[-1], to_standing(row)) for row in found]
 
 
 def _select(rows: Sequence[str]) -> Statement:
@@ -124,7 +150,7 @@ def _guarded(plan: Plan) -> Iterator[Value]:
 
 
 @lru_cache(maxsize=1024)
-def _texts(shapes: tuple[_Shape, ...], *, corrects: bool) -> tuple[str, ...]:
+def _texts(shapes: tuple[_Shape, ...], *, corrects: Provisional | None) -> tuple[str, ...]:
     """An UPDATE for each row."""
     first, *others = shapes
     number = count(1)
@@ -133,8 +159,9 @@ def _texts(shapes: tuple[_Shape, ...], *, corrects: bool) -> tuple[str, ...]:
     for other in others:
         inside = " AND ".join([f"name = ?{next(number)}", *_comparisons(other, number)])
         guards.append(f"EXISTS (SELECT 1 FROM meter WHERE {inside})")
-    if corrects:
-        guards.append(f"EXISTS (SELECT 1 FROM usage WHERE request_id = ?{next(number)} AND abandoned = 1)")
+    if corrects is not None:
+        provisional = f"request_id = ?{next(number)} AND {IS_PROVISIONAL[corrects]}"
+        guards.append(f"EXISTS (SELECT 1 FROM usage WHERE {provisional})")
     return (
         f"UPDATE meter SET {sets} WHERE {' AND '.join(guards)} RETURNING name",
         *(_follow(other, count(1)) for other in others),
@@ -166,6 +193,7 @@ def _comparisons(shape: _Shape, number: Iterator[int]) -> Iterator[str]:
 def written(records: Records, *, guarded: bool) -> Iterator[Statement]:
     """What writes the records; `guarded`: if the statement before wrote."""
     if records.settled is not None:
-        yield write_settled(records.settled, guarded=guarded)
+        replaces = records.corrects or Provisional.ABANDONED
+        yield write_settled(records.settled, replaces, guarded=guarded)
     if records.abandoned:
         yield write_abandoned(records.abandoned, guarded=guarded)

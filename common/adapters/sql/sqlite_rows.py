@@ -12,6 +12,7 @@ from typing import Final
 
 from common.adapters.sql.rows import SqlRows, to_standing, written
 from common.adapters.sql.sqlite import SqliteDatabase, Transaction
+from common.adapters.sql.usage import IS_PROVISIONAL
 from common.metering.apply import apply
 from common.metering.rows import Change, Outcome, Records
 from common.metering.standing import ATTRIBUTES, EMPTY, Standing
@@ -19,7 +20,6 @@ from common.metering.standing import ATTRIBUTES, EMPTY, Standing
 _COLUMNS: Final = ("name", *ATTRIBUTES, "holds")
 _READ: Final = f"SELECT {', '.join(_COLUMNS[1:])} FROM meter WHERE name = ?1"
 _WRITE: Final = f"REPLACE INTO meter ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"
-_IS_ABANDONED: Final = "SELECT 1 FROM usage WHERE request_id = ?1 AND abandoned = 1"
 
 
 class SqliteRows(SqlRows):
@@ -39,7 +39,7 @@ def _apply(changes: Sequence[Change], records: Records, transaction: Transaction
     before = [rows[change.row] for change in changes]
     after = [apply(standing, change.plan) for standing, change in zip(before, changes, strict=True)]
     done = [standing for standing in after if standing is not None]
-    if len(done) < len(changes) or (records.corrects and not _has_abandoned(transaction, records)):
+    if len(done) < len(changes) or not _may_correct(transaction, records):
         return Outcome(applied=False, standings=before)
     for change, standing in zip(changes, done, strict=True):
         rows[change.row] = standing
@@ -48,9 +48,11 @@ def _apply(changes: Sequence[Change], records: Records, transaction: Transaction
     return Outcome(applied=True, standings=done)
 
 
-def _has_abandoned(transaction: Transaction, records: Records) -> bool:
-    request_id = records.settled.request_id if records.settled else ""
-    return transaction.execute(_IS_ABANDONED, (request_id,)).fetchone() is not None
+def _may_correct(transaction: Transaction, records: Records) -> bool:
+    if records.settled is None or records.corrects is None:
+        return True
+    query = f"SELECT 1 FROM usage WHERE request_id = ?1 AND {IS_PROVISIONAL[records.corrects]}"
+    return transaction.execute(query, (records.settled.request_id,)).fetchone() is not None
 
 
 class _Rows:
@@ -64,7 +66,9 @@ class _Rows:
     @staticmethod
     def of(transaction: Transaction) -> "_Rows":
         """Those of this transaction."""
-        rows = transaction.unwritten.setdefault(_Rows, _Rows(transaction))
+        rows = transaction.unwritten.get(_Rows)
+        if rows is None:
+            rows = transaction.unwritten[_Rows] = _Rows(transaction)
         assert isinstance(rows, _Rows)
         return rows
 

@@ -8,11 +8,18 @@ from common.adapters.sql.limits import from_column, to_column
 from common.model.ids import UserId
 from common.model.principal import UserRecord
 
-_FIND: Final = "SELECT id, created_ms, plan, limits FROM users WHERE id = ?1"
-_LIST: Final = "SELECT id, created_ms, plan, limits FROM users ORDER BY id"
-_PUT: Final = """
-INSERT INTO users (id, created_ms, plan, limits) VALUES (?1, ?2, ?3, ?4)
-ON CONFLICT (id) DO UPDATE SET created_ms = excluded.created_ms, plan = excluded.plan, limits = excluded.limits
+_COLUMNS: Final = "id, version, created_ms, plan, limits"
+_FIND: Final = f"SELECT {_COLUMNS} FROM users WHERE id = ?1"
+_LIST: Final = f"SELECT {_COLUMNS} FROM users ORDER BY id"
+_CREATE: Final = f"""\
+INSERT INTO users ({_COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5)
+ON CONFLICT DO NOTHING
+RETURNING id
+"""
+_UPDATE: Final = """\
+UPDATE users SET version = ?2, created_ms = ?3, plan = ?4, limits = ?5
+WHERE id = ?1 AND version = ?6
+RETURNING id
 """
 
 
@@ -27,10 +34,15 @@ class SqlUserStore:
         (rows,) = await self._database.run(Statement(_FIND, (user,)))
         return _record(rows[0]) if rows else None
 
-    async def put(self, record: UserRecord) -> None:
+    async def put(self, record: UserRecord) -> bool:
         """See `UserStore.put`."""
-        values = (record.id, record.created_ms, record.plan, to_column(record.overrides))
-        await self._database.run(Statement(_PUT, values))
+        version = record.version + 1
+        values = (record.id, version, record.created_ms, record.plan, to_column(record.overrides))
+        statement = (
+            Statement(_UPDATE, (*values, record.version)) if record.version else Statement(_CREATE, values)
+        )
+        (written,) = await self._database.run(statement)
+        return bool(written)
 
     async def list(self) -> Sequence[UserRecord]:
         """See `UserStore.list`."""
@@ -39,5 +51,5 @@ class SqlUserStore:
 
 
 def _record(row: tuple[Any, ...]) -> UserRecord:
-    user, created_ms, plan, limits = row
-    return UserRecord(user, created_ms, plan, from_column(limits))
+    user, version, created_ms, plan, limits = row
+    return UserRecord(user, created_ms, plan, from_column(limits), version)

@@ -4,8 +4,10 @@ The rules it keeps:
 
 - What has arrived together is read together: a read returns all there is, never waits for more.
 - Nothing unread grows beyond `_HIGH_WATER`: the socket is paused until somebody reads.
-- A time-out is one timer for each exchange, not for each read; it is off while nobody waits.
-- A connection is used again only after an answer that was whole, whose end is certain and behind which nothing came.
+- A time-out is one timer for each exchange, not for each read; it is off while nobody waits. What trickles in makes
+  neither the head's time longer nor that of the whole answer.
+- A connection is used again only after an answer that was whole, whose end is certain and behind which nothing came,
+  to a request that was sent in full.
 
 Framing: RFC 9112. A body that is ended by the connection's end alone (section 6.3, rule 8) is whole when that is clean.
 """
@@ -28,6 +30,7 @@ class Connection(asyncio.Protocol):
     __slots__ = (
         "_chunks",
         "_deadline",
+        "_end",
         "_error",
         "_framed",
         "_head_bytes",
@@ -61,23 +64,25 @@ class Connection(asyncio.Protocol):
 
     # -- the exchange
 
-    async def exchange(self, request: bytes, timeout_s: float) -> None:
-        """Send a request; returns when status and headers are in."""
+    async def exchange(self, request: bytes, head_s: float, total_s: float) -> None:
+        """Send a request; returns when status and headers are in, within `head_s`. The body's time is what is left."""
         self._idle = self.complete = self._framed = self._keep_alive = self._paused = False
         self._parser = httptools.HttpResponseParser(self)
         self._chunks: list[bytes] = []
         self._unread = self._head_bytes = self.status = 0
         self.headers: dict[str, str] = {}
         self._transport.write(request)
+        now = self._loop.time()
+        self._end = now + total_s
         while not self.status:
-            await self._wait(timeout_s)
+            await self._wait(now + head_s)
 
-    async def read(self, timeout_s: float) -> bytes:
+    async def read(self, idle_s: float) -> bytes:
         """All that has arrived, as soon as there is something; `b""` at the end."""
         while not self._chunks:
             if self.complete:
                 return b""
-            await self._wait(timeout_s)
+            await self._wait(self._loop.time() + idle_s)
         data = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
         self._chunks.clear()
         self._unread = 0
@@ -93,6 +98,8 @@ class Connection(asyncio.Protocol):
             self._timer = None
         self._deadline = None
         reusable = self.complete and self._error is None and self.is_open and self._keep_alive
+        # a server that answers before it has read all may take the rest for another request
+        reusable = reusable and not self._transport.get_write_buffer_size()
         if reusable:
             self._idle = True
             self.idle_since = self._loop.time()
@@ -109,11 +116,11 @@ class Connection(asyncio.Protocol):
         """Whether it can still be written to, as far as is known."""
         return not self._transport.is_closing()
 
-    async def _wait(self, timeout_s: float) -> None:
+    async def _wait(self, deadline: float) -> None:
         """Until something has changed; raises what is wrong with it."""
         if self._error is not None:
             raise self._error
-        self._deadline = deadline = self._loop.time() + timeout_s
+        self._deadline = deadline = min(deadline, self._end)
         if self._timer is None or self._timer.when() > deadline:
             self._arm(deadline)
         self._waiter = self._loop.create_future()
@@ -168,6 +175,9 @@ class Connection(asyncio.Protocol):
         if not self.status and self._head_bytes > _MAX_HEAD:
             self._fail(UpstreamBroken("The provider's answer has too many headers."))
         elif self._unread + len(data) > _HIGH_WATER and not self._paused:
+            if not self._chunks:  # nobody could read that, and go on reading
+                self._fail(UpstreamBroken("The provider's answer is framed without end."))
+                return
             self._paused = True
             self._transport.pause_reading()
         self._unread += len(data)
@@ -200,6 +210,8 @@ class Connection(asyncio.Protocol):
         status = self._parser.get_status_code()
         if status < 200:
             self.headers = {}
+            if status < 100:
+                self._fail(UpstreamBroken("The provider's answer is not HTTP."))
             return
         self.status = status
         self._framed = "content-length" in self.headers or "transfer-encoding" in self.headers

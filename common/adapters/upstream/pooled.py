@@ -46,7 +46,7 @@ class _Exchange:
         connection = await self._pool.acquire(origin, request.timeouts.connect_s)
         message = b"%bcontent-length: %d\r\n\r\n%b" % (head, len(request.body), request.body)
         try:
-            await connection.exchange(message, request.timeouts.first_byte_s)
+            await connection.exchange(message, request.timeouts.first_byte_s, request.timeouts.total_s)
         except BaseException:
             connection.finish()
             raise
@@ -121,6 +121,10 @@ class PooledUpstream:
     async def close(self) -> None:
         """Close all idle connections, and others when they are handed back."""
         self._closed = True
+        self.drop_idle()
+
+    def drop_idle(self) -> None:
+        """Close all idle connections, for one who has reason to doubt them."""
         for idle in self._idle.values():
             for connection in idle:
                 connection.abort()

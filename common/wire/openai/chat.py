@@ -66,6 +66,8 @@ class ChatRequest(BaseModel):
     metadata: _Object | None = None
     modalities: _List[str] | None = None
     user: str | None = None
+    safety_identifier: str | None = None
+    session_id: str | None = None  # OpenRouter's
 
     @property
     def streamed(self) -> bool:
@@ -76,6 +78,11 @@ class ChatRequest(BaseModel):
     def wants_usage(self) -> bool:
         """Whether the client asked to see the usage chunk of its stream."""
         return self.stream_options is not None and bool(self.stream_options.include_usage)
+
+    @property
+    def end_user(self) -> str | None:
+        """Whom the client asks for, in its own words: OpenAI's newer field for it, else the older one."""
+        return self.safety_identifier or self.user or None
 
     @property
     def output_fields(self) -> tuple[str, ...]:

@@ -26,6 +26,7 @@ KINDS: Final[Mapping[type[SluiceError], ErrorKind]] = {
     errors.AuthenticationFailed: ErrorKind(401, "invalid_request_error", "invalid_api_key"),
     errors.PermissionDenied: ErrorKind(403, "invalid_request_error", "insufficient_permissions"),
     errors.ModelNotFound: ErrorKind(404, "invalid_request_error", "model_not_found"),
+    errors.NotFound: ErrorKind(404, "invalid_request_error", "not_found"),
     errors.BodyTooLarge: ErrorKind(413, "invalid_request_error", "body_too_large"),
     errors.ClientLeft: ErrorKind(499, "invalid_request_error", "client_closed_request"),
     errors.RequestTooLarge: ErrorKind(400, "invalid_request_error", "request_too_large"),
