@@ -1,1 +1,1 @@
-"""One module for each endpoint: its routes, and what it needs."""
+"""One module for each endpoint and each scheduled job: what it does, and what it needs."""

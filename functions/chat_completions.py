@@ -9,6 +9,7 @@ from common.http.request import body_of, context_of, facts_of, gateway_of, parse
 from common.http.response import CallResponse
 from common.model.principal import Permission
 from common.ports import Background, Clock, DeadLetters, KeyStore, Meter, Upstream, UserStore
+from common.telemetry.text import session_id
 from common.wire.openai.chat import ChatRequest
 
 # the body is described, not declared: FastAPI would read and parse it before the key is checked
@@ -26,6 +27,7 @@ async def chat_completions(request: Request) -> CallResponse:
     chat, body = parse(await body_of(request), ChatRequest)
     facts = facts_of(request)
     facts.model = chat.model
+    facts.session_id = facts.session_id or session_id(chat.session_id)
     call = Call(
         gateway_of(request),
         context_of(request),
@@ -33,6 +35,8 @@ async def chat_completions(request: Request) -> CallResponse:
         principal=principal,
         request=chat,
         body=body,
+        session_id=facts.session_id,
+        trace_id=facts.trace_id,
     )
     return CallResponse(call)
 

@@ -7,12 +7,11 @@ from typing import Any, Final, NamedTuple, TypeVar
 import click
 
 from common.model.limits import Limit
+from common.model.money import MONEY, usd
 from common.model.principal import Overrides
 from common.settings.tables import LARGEST_COUNT, UNLIMITED, nanousd
 
 PLAN: Final = "plan"
-MONEY: Final = frozenset({Limit.BUDGET_DAY, Limit.BUDGET_MONTH, Limit.BUDGET_TOTAL})
-_NANO_DIGITS: Final = 9
 _COUNT: Final = re.compile(r"[0-9]+(?:_[0-9]+)*", re.ASCII)  # `200_000`, as in TOML
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
@@ -96,12 +95,6 @@ def changed(own: Overrides, given: Mapping[str, int | str | None]) -> Overrides:
             case str():
                 result.pop(limit, None)
     return result
-
-
-def usd(amount_nanousd: int) -> str:
-    """US dollars, exact, with two places at least."""
-    dollars, rest = divmod(amount_nanousd, 10**_NANO_DIGITS)
-    return f"{dollars}.{f'{rest:0{_NANO_DIGITS}}'.rstrip('0'):0<2}"
 
 
 def columns(each: Sequence[Overrides]) -> tuple[list[str], list[list[str]]]:

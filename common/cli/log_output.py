@@ -40,9 +40,8 @@ class LogOutput(logging.StreamHandler[TextIO]):
 
 def log_to_stderr(settings: Settings) -> LogOutput:
     """From now on, by the configured level; no secret of the configuration is written. To be flushed at the end."""
-    secrets = [key.value for provider in settings.providers.values() for key in provider.api_keys]
     output = LogOutput()
-    output.setFormatter((PlainLines if sys.stderr.isatty() else JsonLines)(secrets))
+    output.setFormatter((PlainLines if sys.stderr.isatty() else JsonLines)(settings.secrets))
     log = logging.getLogger("sluice")
     log.addHandler(output)
     log.setLevel(settings.server.log_level.upper())

@@ -2,21 +2,13 @@
 
 import random
 import secrets
-from dataclasses import dataclass, field
 
-from common.access.api_key import RANDOM_BYTES, hash_key, new_key
+from common.access.api_key import RANDOM_BYTES
+from common.access.new_key import NewKey, with_secret
 from common.adapters.clock import SystemClock
 from common.model.ids import UserId, new_key_id
 from common.model.principal import KeyRecord, Overrides
 from common.ports import KeyStore
-
-
-@dataclass(frozen=True, slots=True)
-class NewKey:
-    """A key, this once with its text: the store has only its hash."""
-
-    record: KeyRecord
-    key: str = field(repr=False)
 
 
 async def create_key(
@@ -27,18 +19,25 @@ async def create_key(
     *,
     plan: str = "",
     overrides: Overrides | None = None,
+    models: tuple[str, ...] = (),
+    origins: tuple[str, ...] = (),
+    expires_in_ms: int | None = None,
 ) -> NewKey:
     """Make a key and store it. Without a plan and limits of its own, nothing but its user's limits bind it."""
-    key = new_key(secrets.token_bytes(RANDOM_BYTES))
+    now_ms = SystemClock().now_ms()
     record = KeyRecord(
         id=new_key_id(random.SystemRandom()),
-        key_hash=hash_key(key),
+        key_hash=b"",
         user=user,
         name=name,
         permissions=permissions,
-        created_ms=SystemClock().now_ms(),
+        created_ms=now_ms,
         plan=plan,
         overrides=overrides or {},
+        models=models,
+        origins=origins,
+        expires_ms=None if expires_in_ms is None else now_ms + expires_in_ms,
     )
-    await keys.create(record)
-    return NewKey(record, key)
+    new = with_secret(record, secrets.token_bytes(RANDOM_BYTES))
+    await keys.create(new.record)
+    return new

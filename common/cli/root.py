@@ -9,7 +9,7 @@ sluice = click.version_option(__version__, message="sluice %(version)s")(
     LazyGroup(
         "sluice",
         package="common.cli",
-        modules=("serve", "keys", "users", "usage", "config"),
+        modules=("serve", "keys", "users", "usage", "jobs", "config", "doctor", "emulate"),
         help="An OpenAI-compatible LLM gateway.",
     )
 )

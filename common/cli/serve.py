@@ -1,21 +1,20 @@
 """`sluice serve`: its options, and what is looked at before anything starts."""
 
 import os
-import pkgutil
 import shlex
 import shutil
 import sys
-from importlib import import_module
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Final
 
 import click
 
-import functions as endpoints
 from common.cli import options
 from common.cli.output import Failed
+from common.targets.registry import FUNCTIONS, JOBS, function_of, job_of
+from common.targets.stores import DEFAULT_DATA
 
-FUNCTIONS: Final = tuple(sorted(module.name for module in pkgutil.iter_modules(endpoints.__path__)))
 MAX_PORT: Final = 65_535
 
 
@@ -38,7 +37,10 @@ MAX_PORT: Final = 65_535
     multiple=True,
     help="Serve only this function; may be repeated.",
 )
-def command(host: str, port: int, config: Path | None, data: Path, names: tuple[str, ...]) -> None:
+@click.option("--insecure", is_flag=True, help="Ask nobody for a key. On a loopback address only.")
+def command(
+    host: str, port: int, config: Path | None, data: Path, names: tuple[str, ...], *, insecure: bool
+) -> None:
     """Serve."""
     # these import half the gateway: who only asks for help does without
     from common.cli.configuration import load
@@ -51,14 +53,23 @@ def command(host: str, port: int, config: Path | None, data: Path, names: tuple[
     except SettingsError as error:
         raise Failed(*map(str, error.mistakes)) from None
     chosen = [name for name in FUNCTIONS if name in names] or FUNCTIONS
+    complete = len(chosen) == len(FUNCTIONS)
     address, port = _usable(host, port)
+    if insecure and not ip_address(address.partition("%")[0]).is_loopback:
+        raise click.UsageError(
+            f"--insecure would let everybody in who reaches {host}: it goes with a loopback address alone,"
+            " like --host 127.0.0.1."
+        )
     serving = Serving(
         settings=settings,
-        functions=[import_module(f"functions.{name}").function for name in chosen],
-        complete=len(chosen) == len(FUNCTIONS),
+        functions=[function_of(name) for name in chosen],
+        complete=complete,
+        # who serves only a part has others beside it: one of them runs the jobs, or `sluice jobs run` does
+        jobs=[job_of(name) for name in JOBS] if complete else [],
         host=address,
         port=port,
         data=data,
+        insecure=insecure,
         create_key=create_key_command(sys.argv[0], data),
     )
     try:
@@ -92,6 +103,6 @@ def create_key_command(program: str, data: Path) -> str:
     if found is not None and Path(found).resolve() == Path(program).resolve():
         program = "sluice"
     words = [program, "keys", "create", "--user", "NAME"]
-    if data != options.DEFAULT_DATA:
+    if data != DEFAULT_DATA:
         words += ["--data", str(data)]
     return shlex.join(words)

@@ -8,17 +8,20 @@ import asyncio
 import os
 import signal
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 import click
 
+from common.access.loopback import LoopbackAccess
 from common.adapters.upstream.embedded import find_model
 from common.cli.log_output import log_to_stderr
 from common.cli.new_key import create_key
 from common.cli.output import show
 from common.cli.welcome import Started, welcome
+from common.gateway.gateway import Gateway
+from common.gateway.job import Job
 from common.http.app import create_app
 from common.http.function import Function
 from common.model.ids import UserId
@@ -26,11 +29,15 @@ from common.model.principal import DEFAULT_PERMISSIONS
 from common.ports import KeyStore
 from common.settings import ProviderKind, Settings
 from common.targets.local import open_local
+from common.targets.local_jobs import running_jobs
 from common.targets.local_server import LocalServer, reachable
 
 FIRST_USER: Final = UserId("admin")
 FIRST_NAME: Final = "first key"
 EXAMPLE: Final = Path("sluice.example.toml")
+INSECURE: Final = (
+    "Warning: authentication is off (--insecure): every program on this machine can spend without limits."
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,9 +47,11 @@ class Serving:
     settings: Settings
     functions: Sequence[Function]
     complete: bool  # whether these are all there are
+    jobs: Sequence[Job]
     host: str
     port: int
     data: Path
+    insecure: bool  # without authentication
     create_key: str  # the command, as it would be typed here
 
 
@@ -62,11 +71,14 @@ async def _serve(serving: Serving) -> None:
     async with open_local(settings, serving.data) as local:
         if any(provider.kind is ProviderKind.EMBEDDED for provider in settings.providers.values()):
             find_model()
-        app = create_app(local.gateway, serving.functions)
+        gateway = without_authentication(local.gateway) if serving.insecure else local.gateway
+        if serving.insecure:
+            click.echo(INSECURE, err=True)
+        app = create_app(gateway, serving.functions)
         server = LocalServer(app, local.background, serving.host, serving.port)
 
         async def tell() -> None:
-            first_key = await _first_key(local.keys)
+            first_key = None if serving.insecure else await _first_key(local.keys)
             show(
                 welcome(
                     Started(
@@ -75,6 +87,7 @@ async def _serve(serving: Serving) -> None:
                         functions=[function.name for function in serving.functions],
                         complete=serving.complete,
                         first_key=first_key,
+                        insecure=serving.insecure,
                         create_key=serving.create_key,
                         example=EXAMPLE.exists(),
                     )
@@ -82,7 +95,14 @@ async def _serve(serving: Serving) -> None:
             )
 
         _stop_on_signals(server)
-        await server.serve(tell)
+        async with running_jobs(serving.jobs, local.jobs, local.gateway.rng):
+            await server.serve(tell)
+
+
+def without_authentication(gateway: Gateway) -> Gateway:
+    """The same for everybody who reaches it."""
+    access = LoopbackAccess(gateway.authenticator, gateway.settings.server.cors_origins)
+    return replace(gateway, authenticator=access)
 
 
 async def _first_key(keys: KeyStore) -> str | None:

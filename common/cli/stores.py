@@ -2,38 +2,23 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 from typing import TypeVar
 
 from common.cli.output import Failed
-from common.model.errors import StorageUnavailable
-from common.targets.local import DATABASE, LocalStores, open_stores
+from common.model.errors import SluiceError
+from common.targets.stores import Place, Stores
 
 _T = TypeVar("_T")
 
 
-def with_stores(data: Path, act: Callable[[LocalStores], Awaitable[_T]], *, make: bool = False) -> _T:
-    """What `act` returns, given the stores in the folder `data`. `make`: folder and database, where there are none."""
+def with_stores(place: Place, act: Callable[[Stores], Awaitable[_T]], *, make: bool = False) -> _T:
+    """What `act` returns, given the stores. `make`: where there are none, make them, if that is for a command to do."""
 
     async def run() -> _T:
-        async with open_stores(data) as stores:
+        async with place.stores(make=make) as stores:
             return await act(stores)
 
-    if not make and _is_missing(data / DATABASE):
-        raise Failed(
-            f"There is no database in {data}: name its folder with --data, or make one with `sluice keys create`."
-        )
     try:
         return asyncio.run(run())
-    except StorageUnavailable as error:
+    except SluiceError as error:
         raise Failed(error.message) from None
-
-
-def _is_missing(path: Path) -> bool:
-    try:
-        path.stat()
-    except (FileNotFoundError, NotADirectoryError):
-        return True
-    except OSError:
-        return False  # opening it tells what is wrong
-    return False

@@ -28,6 +28,7 @@ class Started:
     complete: bool  # whether these are all there are
     first_key: str | None  # where one was made
     create_key: str  # the command that makes another
+    insecure: bool = False  # whether no key is asked for
     example: bool  # whether the example configuration lies in this folder
 
 
@@ -40,7 +41,9 @@ def welcome(started: Started) -> list[Piece]:
 
 
 def _facts(started: Started) -> list[Piece]:
-    if started.first_key is not None:
+    if started.insecure:
+        key = [_fact("API key", "none is asked for (--insecure)", "bold")]
+    elif started.first_key is not None:
         key = [
             _fact("API key", started.first_key, "bold cyan"),
             _fact("", f"shown only now; another: {started.create_key}", "dim"),
@@ -68,20 +71,21 @@ def _samples(started: Started, model: str) -> list[Piece]:
     # a tiny model drifts, and may never come to an end by itself; others may not take these parameters
     bounds = {"temperature": 0, "max_tokens": 60} if model in _embedded(started.settings) else {}
     body = _literal({"model": model, "messages": messages, **bounds})
+    bearer = f' -H "Authorization: Bearer {started.first_key or "$SLUICE_KEY"}"'
     curl = (
-        f"curl {started.base_url}/chat/completions"
-        f' -H "Authorization: Bearer {started.first_key or "$SLUICE_KEY"}"'
+        f"curl {started.base_url}/chat/completions{'' if started.insecure else bearer}"
         f' -H "Content-Type: application/json" -d {shlex.quote(body)}'
     )
     arguments = "".join(f", {name}={value}" for name, value in bounds.items())
+    key = "none" if started.insecure else started.first_key or _SOME_KEY
     python = [
         "from openai import OpenAI",
-        f'client = OpenAI(base_url="{started.base_url}", api_key="{started.first_key or _SOME_KEY}")',
+        f'client = OpenAI(base_url="{started.base_url}", api_key="{key}")',
         f"messages = {_literal(messages)}",
         f"answer = client.chat.completions.create(model={_literal(model)}, messages=messages{arguments})",
         "print(answer.choices[0].message.content)",
     ]
-    variable = [] if started.first_key else [(f"export SLUICE_KEY={_SOME_KEY}\n", "")]
+    variable = [] if started.first_key or started.insecure else [(f"export SLUICE_KEY={_SOME_KEY}\n", "")]
     return [
         ("\nAsk it with curl:\n\n", "bold"),
         *variable,

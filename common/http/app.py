@@ -15,7 +15,13 @@ from common.gateway.call import HOLD_S
 from common.gateway.gateway import Gateway
 from common.http.errors import HttpAnswers, answer_error, answer_validation, note
 from common.http.function import DirectRoute, Endpoint, Function
-from common.http.headers import AnswerHeaders, RawHeaders, client_request_id
+from common.http.headers import (
+    AnswerHeaders,
+    RawHeaders,
+    client_request_id,
+    client_session_id,
+    trace_id,
+)
 from common.http.patience import Patience
 from common.http.site import Site
 from common.model.errors import InvalidRequest, SluiceError
@@ -28,8 +34,11 @@ _ONCE: Final = (b"host", b"authorization", b"content-type", b"content-length")
 _log = logging.getLogger("sluice")
 
 
-def create_app(gateway: Gateway, functions: Iterable[Function]) -> ASGIApp:
-    """An ASGI application that serves the functions; targets set `scope["sluice"]` for each request."""
+def create_app(gateway: Gateway, functions: Iterable[Function], patience: Patience | None = None) -> ASGIApp:
+    """An ASGI application that serves the functions; targets set `scope["sluice"]` for each request.
+
+    `patience`: with bodies, where requests may not share the usual one's timer.
+    """
     server = gateway.settings.server
     served = list(functions)
     if server.docs:
@@ -56,7 +65,7 @@ def create_app(gateway: Gateway, functions: Iterable[Function]) -> ASGIApp:
         for route in function.router.routes:
             if isinstance(route, DirectRoute):
                 direct |= {(method, route.path): route.endpoint for method in route.methods or ()}
-    return Edge(app, gateway, direct, headers, http_answers)
+    return Edge(app, gateway, direct, headers, http_answers, patience=patience or Patience())
 
 
 class Edge:
@@ -69,6 +78,8 @@ class Edge:
         direct: Mapping[tuple[str, str], Endpoint],
         headers: AnswerHeaders,
         http_answers: HttpAnswers,
+        *,
+        patience: Patience,
     ) -> None:
         """`direct`: endpoints by method and path that are called without the framework between."""
         self._app = app
@@ -76,7 +87,7 @@ class Edge:
         self._direct = direct
         self._headers = headers
         self._http_answers = http_answers
-        self._patience = Patience()
+        self._patience = patience
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """See ASGI."""
@@ -92,6 +103,8 @@ class Edge:
             client_request_id(headers),
             method,
             scope["path"],
+            client_session_id(headers),
+            trace_id(headers),
         )
         scope.setdefault("state", {}).update(
             gateway=gateway, facts=facts, headers=headers, patience=self._patience

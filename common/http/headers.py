@@ -4,12 +4,13 @@ They are those that OWASP names for a JSON API (https://cheatsheetseries.owasp.o
 November 2026). No answer is for a cache that others share: all of them are `private`, whether a key was needed or not.
 """
 
+import re
 from collections.abc import Collection, Mapping
 from typing import Final, TypeAlias
 
 from common.gateway.delivery import Headers
 from common.telemetry.request_facts import RequestFacts
-from common.telemetry.text import for_a_header
+from common.telemetry.text import for_a_header, session_id
 
 RawHeaders: TypeAlias = Mapping[bytes, bytes]
 """A request's, by lower-case name; of a repeated one the last."""
@@ -29,12 +30,29 @@ _LONGEST_ID: Final = (
     512  # as OpenAI takes: https://platform.openai.com/docs/api-reference/debugging-requests (2026-08)
 )
 _LONGEST_NAMES: Final = 1024
+# version, trace, parent, flags; a later version may have more: https://www.w3.org/TR/trace-context/ (section 3.2)
+_TRACEPARENT: Final = re.compile(
+    rb"(?:(00)|(?!00|ff)[0-9a-f]{2})-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?(1)|(?:-.*)?)"
+)
 
 
 def client_request_id(headers: RawHeaders) -> str | None:
     """The client's own id for its request, fit for headers and logs; OpenAI's header for it wins over the usual one."""
     given = headers.get(b"x-client-request-id") or headers.get(b"x-request-id")
     return for_a_header(given, _LONGEST_ID) or None if given else None
+
+
+def client_session_id(headers: RawHeaders) -> str | None:
+    """What the client says that its request is part of, fit for logs and records; OpenRouter's header for it."""
+    given = headers.get(b"x-session-id")
+    return session_id(for_a_header(given, _LONGEST_ID)) if given else None
+
+
+def trace_id(headers: RawHeaders) -> str | None:
+    """The trace that the client's request belongs to, if it says so as W3C's trace context asks."""
+    given = headers.get(b"traceparent")
+    found = _TRACEPARENT.fullmatch(given) if given else None
+    return found[2].decode() if found else None
 
 
 class AnswerHeaders:

@@ -57,7 +57,9 @@ _ERRORS: Final = {
 }
 
 
-def behind_key(*errors: int, body: type[BaseModel] | None = None, **answers: Any) -> dict[str, Any]:
+def behind_key(
+    *errors: int, body: type[BaseModel] | None = None, body_required: bool = True, **answers: Any
+) -> dict[str, Any]:
     """`openapi_extra` of a route that needs a key: its own errors besides those of the key, its body.
 
     `answers`: the content of its good answer, by kind: `json` or `stream`.
@@ -69,7 +71,10 @@ def behind_key(*errors: int, body: type[BaseModel] | None = None, **answers: Any
     extra: dict[str, Any] = {"security": [{"key": []}], "responses": responses}
     if body is not None:
         schema = {"$ref": _REFERENCE.format(model=body.__name__)}
-        extra["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
+        extra["requestBody"] = {
+            "required": body_required,
+            "content": {"application/json": {"schema": schema}},
+        }
     return extra
 
 

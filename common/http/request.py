@@ -15,7 +15,7 @@ from common.http.patience import Patience
 from common.model.errors import BodyTooLarge, InvalidRequest
 from common.model.principal import Permission, Principal
 from common.telemetry.request_facts import RequestFacts
-from common.telemetry.text import for_a_header
+from common.telemetry.text import for_a_header, on_one_line
 from common.wire.json_members import JsonMembers, NotAnObject
 
 _Model = TypeVar("_Model", bound=BaseModel)
@@ -56,14 +56,24 @@ def headers_of(request: Request) -> RawHeaders:
     return headers
 
 
-async def principal_of(request: Request, permission: Permission) -> Principal:
-    """Whose key it is; `AuthenticationFailed` or `PermissionDenied`. The body has not been touched."""
-    authorization = headers_of(request).get(b"authorization")
-    given = None if authorization is None else authorization.decode("latin-1")
-    principal = await gateway_of(request).authenticator.authenticate(given)
+async def principal_of(request: Request, permission: Permission | None) -> Principal:
+    """Whose key it is; `AuthenticationFailed` or `PermissionDenied`. The body has not been touched.
+
+    `permission`: what it must be allowed to do; None: whatever it may, it may do this.
+
+    Now and then, it is noted in the background that the key was used.
+    """
+    headers = headers_of(request)
+    authorization, origin = headers.get(b"authorization"), headers.get(b"origin")
+    principal = await gateway_of(request).authenticator.authenticate(
+        None if authorization is None else authorization.decode("latin-1"),
+        None if origin is None else origin.decode("latin-1"),
+        context_of(request).background,
+    )
     facts = facts_of(request)
     facts.key_id, facts.user = principal.key_id, principal.user
-    require(principal, permission)
+    if permission is not None:
+        require(principal, permission)
     return principal
 
 
@@ -138,20 +148,28 @@ def invalid(errors: Sequence[Any], *, start: int = 0) -> InvalidRequest:
     param, first = found[0]
     if first["type"] == "missing":
         return InvalidRequest(f"`{param}` is required.", param=param, code="missing_required_parameter")
+    if first["type"] == "extra_forbidden":
+        return InvalidRequest(
+            f"`{param}` is not a field of this request.", param=param, code="unknown_parameter"
+        )
     # an array that has a wrong item is meant as one: what is wrong is the item
     param = next((inner for inner, _ in found if inner.startswith(f"{param}[")), param)
     types = dict.fromkeys(
         _TYPES[each["type"]] for name, each in found if name == param and each["type"] in _TYPES
     )
     said = (
-        f"it should be {' or '.join(types)}" if types else first["msg"].replace("Input should", "it should")
+        f"it should be {' or '.join(types)}"
+        if types
+        else first["msg"]
+        .replace("Input should", "it should")
+        .replace("Value error, expected", "it should be")
     )
     return InvalidRequest(f"`{param}` is not valid: {said}.", param=param, code="invalid_value")
 
 
 def _param(loc: tuple[Any, ...]) -> str:
     """`messages[0].role`; the branches of a union, which pydantic names too, are left out."""
-    path = str(loc[0])
+    path = on_one_line(str(loc[0]), _LONGEST_NAME)  # an unknown field is the client's own word
     for part in loc[1:]:
         if isinstance(part, int):
             path += f"[{part}]"

@@ -11,7 +11,10 @@ from common.http.function import Function
 FUNCTIONS: Final = {
     "/health": "health",
     "/v1/chat/completions": "chat_completions",
+    "/v1/keys/me": "usage",  # before what it is below
+    "/v1/keys": "keys",
     "/v1/models": "models",
+    "/v1/usage": "usage",
 }
 
 

@@ -4,7 +4,7 @@ What is opened here is closed in reverse: last of all the database, when nothing
 """
 
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,33 +17,29 @@ from common.adapters.dead_letters import FileDeadLetters
 from common.adapters.sql.keys import SqlKeyStore
 from common.adapters.sql.sqlite import open_sqlite
 from common.adapters.sql.sqlite_rows import SqliteRows
+from common.adapters.sql.usage import SqlUsageStore
 from common.adapters.sql.users import SqlUserStore
 from common.adapters.upstream.embedded import EmbeddedModel
 from common.adapters.upstream.pooled import PooledUpstream
 from common.gateway.gateway import Gateway, Route
+from common.gateway.job import JobContext
 from common.gateway.repair import settle_again
 from common.metering.meter import LimitMeter
-from common.ports import KeyStore, UserStore
+from common.ports import KeyStore
 from common.providers.openai import provider_of
 from common.settings import ProviderKind, Settings
+from common.targets.stores import Stores
 
 DATABASE: Final = "sluice.db"
 DEAD_LETTERS: Final = "dead-letters.jsonl"
 
 
-@dataclass(frozen=True, slots=True)
-class LocalStores:
-    """Who may ask, and their limits."""
-
-    keys: KeyStore
-    users: UserStore
-
-
 @asynccontextmanager
-async def open_stores(data: Path) -> AsyncIterator[LocalStores]:
+async def open_stores(data: Path) -> AsyncIterator[Stores]:
     """The stores alone, for commands. `StorageUnavailable` tells what is wrong with the folder `data`."""
     async with open_sqlite(data / DATABASE) as database:
-        yield LocalStores(SqlKeyStore(database), SqlUserStore(database))
+        keys, users, usage = SqlKeyStore(database), SqlUserStore(database), SqlUsageStore(database)
+        yield Stores(keys, users, usage, SqliteRows(database))
 
 
 async def repair_usage(data: Path) -> tuple[int, int]:
@@ -55,12 +51,27 @@ async def repair_usage(data: Path) -> tuple[int, int]:
         return await letters.deliver(lambda record: settle_again(meter, rows, record))
 
 
+@asynccontextmanager
+async def open_routes(settings: Settings) -> AsyncIterator[Mapping[str, Route]]:
+    """The ways to all providers, by their names."""
+    async with AsyncExitStack() as stack:
+        pooled = PooledUpstream()
+        stack.push_async_callback(pooled.close)
+        embedded = EmbeddedModel(pooled, random.SystemRandom())
+        stack.push_async_callback(embedded.close)
+        yield {
+            name: Route(provider_of(each), embedded if each.kind is ProviderKind.EMBEDDED else pooled)
+            for name, each in settings.providers.items()
+        }
+
+
 @dataclass(frozen=True, slots=True)
 class LocalGateway:
     """A gateway, and what its server needs besides."""
 
     gateway: Gateway
     keys: KeyStore
+    jobs: JobContext
     background: TaskBackground
 
 
@@ -68,24 +79,17 @@ class LocalGateway:
 async def open_local(settings: Settings, data: Path) -> AsyncIterator[LocalGateway]:
     """Everything, on the database in the folder `data`. Leaving does not wait for background work: drain it first."""
     clock = SystemClock()
-    async with AsyncExitStack() as stack:
-        database = await stack.enter_async_context(open_sqlite(data / DATABASE))
-        pooled = PooledUpstream()
-        stack.push_async_callback(pooled.close)
-        embedded = EmbeddedModel(pooled, random.SystemRandom())
-        stack.push_async_callback(embedded.close)
-        keys = SqlKeyStore(database)
-        routes = {
-            name: Route(provider_of(each), embedded if each.kind is ProviderKind.EMBEDDED else pooled)
-            for name, each in settings.providers.items()
-        }
+    async with open_sqlite(data / DATABASE) as database, open_routes(settings) as routes:
+        keys, rows = SqlKeyStore(database), SqliteRows(database)
+        letters = FileDeadLetters(data / DEAD_LETTERS)
         gateway = Gateway(
             settings=settings,
             authenticator=Authenticator(keys, SqlUserStore(database), settings.plans, clock),
-            meter=LimitMeter(SqliteRows(database), clock),
-            dead_letters=FileDeadLetters(data / DEAD_LETTERS),
+            meter=LimitMeter(rows, clock),
+            usage=SqlUsageStore(database),
+            dead_letters=letters,
             routes=routes,
             clock=clock,
             rng=random.Random(),  # noqa: S311 - ids are unique, not secret
         )
-        yield LocalGateway(gateway, keys, TaskBackground())
+        yield LocalGateway(gateway, keys, JobContext(gateway, rows, keys, letters), TaskBackground())

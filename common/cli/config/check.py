@@ -15,7 +15,15 @@ from common.cli.output import Failed, Piece, show, show_json, table
 from common.model.limits import Limit
 from common.model.price import FREE, Prices
 from common.model.principal import Overrides
-from common.settings import FILE_NAME, PlanSettings, ProviderSettings, Settings, SettingsError, TargetSettings
+from common.settings import (
+    FILE_NAME,
+    OnStorageFailure,
+    PlanSettings,
+    ProviderSettings,
+    Settings,
+    SettingsError,
+    TargetSettings,
+)
 from common.settings.tables import PriceTable
 
 _NONE: Final[list[Piece]] = [("none\n", "dim")]
@@ -50,11 +58,21 @@ def _members(configuration: Configuration) -> dict[str, Any]:
         for each in settings.providers.values()
     }
     models = {
-        model.name: {"targets": [_target_members(target) for target in model.targets]}
+        model.name: {
+            "tier": model.tier,
+            "modalities": list(model.modalities),
+            "targets": [_target_members(target) for target in model.targets],
+        }
         for model in settings.models.values()
     }
     plans = {
-        plan.name: {"limits": limits.as_members(_all(plan)), "max_output_tokens": plan.max_output_tokens}
+        plan.name: {
+            "limits": limits.as_members(_all(plan)),
+            "observed": [limit for limit in Limit if limit in plan.limits.observed],
+            "alerts": list(plan.limits.alerts),
+            "on_storage_failure": plan.on_storage_failure,
+            "max_output_tokens": plan.max_output_tokens,
+        }
         for plan in settings.plans.values()
     }
     return {
@@ -106,6 +124,17 @@ def _plans(plans: Collection[PlanSettings]) -> list[Piece]:
     used = {limit for plan in plans for limit, value in _all(plan).items() if value is not None}
     rows = [{limit: value for limit, value in _all(plan).items() if limit in used} for plan in plans]
     headings, cells = limits.columns(rows)
+    for plan, row in zip(plans, cells, strict=True):
+        for index, limit in enumerate(limit for limit in Limit if limit in used):
+            row[index] += " (observed)" if limit in plan.limits.observed else ""
+    if any(plan.limits.alerts for plan in plans):
+        headings.append("ALERTS")
+        for plan, row in zip(plans, cells, strict=True):
+            row.append(", ".join(f"{percent} %" for percent in plan.limits.alerts))
+    if any(plan.on_storage_failure is OnStorageFailure.ALLOW for plan in plans):
+        headings.append("ON STORAGE FAILURE")
+        for plan, row in zip(plans, cells, strict=True):
+            row.append(plan.on_storage_failure)
     if any(plan.max_output_tokens for plan in plans):
         headings.append("MAX OUTPUT")
         for plan, row in zip(plans, cells, strict=True):

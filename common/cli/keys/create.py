@@ -5,43 +5,51 @@ from pathlib import Path
 import click
 
 from common.cli import limits, options
-from common.cli.keys.members import as_members
-from common.cli.new_key import NewKey, create_key
-from common.cli.output import Piece, show, show_json, table
+from common.cli.keys import bounds
+from common.cli.keys.described import as_members, facts, told_once
+from common.cli.new_key import create_key
+from common.cli.output import show, show_json, table
 from common.cli.plans import require_plan
 from common.cli.stores import with_stores
 from common.model.ids import UserId
-from common.model.principal import DEFAULT_PERMISSIONS, Permission
+from common.model.principal import DEFAULT_PERMISSIONS
 from common.settings.tables import UNLIMITED
+from common.targets.stores import Place
 
 
 @click.command(
     "create",
     help="Create an API key and print it, this once. A limit that is given here wins over its plan's;"
-    f" `{UNLIMITED}` lifts the plan's.",
+    f" `{UNLIMITED}` lifts the plan's. Without --permission it may use chat, models and its own usage.",
 )
 @click.option("--user", required=True, callback=options.printable, help="Whose key it is.")
 @click.option("--name", callback=options.printable, help="What tells it from the user's others.")
-@click.option(
-    "--permission",
-    "permissions",
-    type=click.Choice([each.value for each in Permission]),
-    multiple=True,
-    help="What it may do; may be repeated (default: all of these).",
-)
+@bounds.permissions
 @options.plan
 @limits.options(UNLIMITED)
+@bounds.models
+@bounds.origins
+@click.option(
+    "--expires",
+    "expires_in",
+    type=bounds.Duration(),
+    metavar="TIME",
+    help="When it ends, from now, like 90d (default: never).",
+)
 @options.config
-@options.data
+@options.place
 @options.as_json
 def command(
     user: str,
     name: str | None,
     permissions: tuple[str, ...],
+    models: tuple[str, ...],
+    origins: tuple[str, ...],
     *,
+    expires_in: int | None,
     plan: str | None,
     config: Path | None,
-    data: Path,
+    place: Place,
     as_json: bool,
     **given: int | str | None,
 ) -> None:
@@ -49,7 +57,7 @@ def command(
     if plan is not None:
         require_plan(plan, config)
     created = with_stores(
-        data,
+        place,
         lambda stores: create_key(
             stores.keys,
             UserId(user),
@@ -57,27 +65,13 @@ def command(
             frozenset(permissions) or DEFAULT_PERMISSIONS,
             plan=plan or "",
             overrides=limits.changed({}, given),
+            models=models,
+            origins=origins,
+            expires_in_ms=expires_in,
         ),
         make=True,
     )
     if as_json:
         show_json({"key": created.key, **as_members(created.record)})
     else:
-        show(_described(created))
-
-
-def _described(created: NewKey) -> list[Piece]:
-    record = created.record
-    facts = [
-        ("Id", record.id),
-        ("User", record.user),
-        *([("Name", record.name)] if record.name else []),
-        *([("Plan", record.plan)] if record.plan else []),
-        *limits.facts(record.overrides),
-        ("May use", ", ".join(sorted(record.permissions))),
-    ]
-    return [
-        (f"{created.key}\n", "bold cyan"),
-        ("Keep it now: it is not shown again.\n\n", ""),
-        *table(facts, ("dim", "")),
-    ]
+        show([*told_once(created), *table(facts(created.record), ("dim", ""))])

@@ -1,24 +1,24 @@
 """`sluice keys delete`."""
 
-from pathlib import Path
-
 import click
 
 from common.access.authenticate import CACHE_S
 from common.cli import options
-from common.cli.output import Failed, show, show_json
+from common.cli.keys.change import unknown
+from common.cli.output import show, show_json
 from common.cli.stores import with_stores
 from common.model.ids import KeyId
+from common.targets.stores import Place
 
 
 @click.command("delete", help="Delete an API key, by its id.")
 @click.argument("key_id")
-@options.data
+@options.place
 @options.as_json
-def command(key_id: str, data: Path, *, as_json: bool) -> None:
+def command(key_id: str, place: Place, *, as_json: bool) -> None:
     """Delete a key."""
-    if not with_stores(data, lambda stores: stores.keys.delete(KeyId(key_id))):
-        raise Failed(f"There is no key {key_id!r}: `sluice keys list` shows those there are.")
+    if not with_stores(place, lambda stores: stores.keys.delete(KeyId(key_id))):
+        raise unknown(key_id)
     if as_json:
         show_json({"id": key_id, "deleted": True})
     else:

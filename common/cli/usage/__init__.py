@@ -1,10 +1,5 @@
 """`sluice usage`."""
 
-from common.cli.lazy import LazyGroup
+from common.cli.usage.group import command
 
-command = LazyGroup(
-    "usage",
-    package="common.cli.usage",
-    modules=("repair",),
-    help="Usage records.",
-)
+__all__ = ("command",)

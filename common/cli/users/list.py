@@ -1,7 +1,6 @@
 """`sluice users list`."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import click
 
@@ -10,14 +9,15 @@ from common.cli.output import Piece, minute, show, show_json, table
 from common.cli.stores import with_stores
 from common.cli.users.described import as_members
 from common.model.principal import UserRecord
+from common.targets.stores import Place
 
 
 @click.command("list", help="List the users that have been given a plan or limits.")
-@options.data
+@options.place
 @options.as_json
-def command(data: Path, *, as_json: bool) -> None:
+def command(place: Place, *, as_json: bool) -> None:
     """List users."""
-    records = with_stores(data, lambda stores: stores.users.list())
+    records = with_stores(place, lambda stores: stores.users.list())
     if as_json:
         show_json([as_members(record) for record in records])
     else:

@@ -1,21 +1,25 @@
 """`sluice users set`."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import click
 
 from common.access.authenticate import CACHE_S
+from common.access.managed_keys import TRIES
 from common.adapters.clock import SystemClock
 from common.cli import limits, options
 from common.cli.output import show, show_json
 from common.cli.plans import require_plan
 from common.cli.stores import with_stores
 from common.cli.users.described import as_members, described
+from common.model.errors import StorageUnavailable
 from common.model.ids import UserId
 from common.model.principal import UserRecord
 from common.ports import UserStore
 from common.settings.tables import UNLIMITED
+from common.targets.stores import Place
 
 
 @click.command(
@@ -29,13 +33,13 @@ from common.settings.tables import UNLIMITED
 @click.option("--no-plan", is_flag=True, help="Take the plan away.")
 @limits.options(UNLIMITED, limits.PLAN)
 @options.config
-@options.data
+@options.place
 @options.as_json
 def command(
     user: str,
     plan: str | None,
     config: Path | None,
-    data: Path,
+    place: Place,
     *,
     no_plan: bool,
     as_json: bool,
@@ -49,7 +53,7 @@ def command(
     if plan is not None:
         require_plan(plan, config)
     new_plan = "" if no_plan else plan
-    record = with_stores(data, lambda stores: _set(stores.users, UserId(user), new_plan, given), make=True)
+    record = with_stores(place, lambda stores: _set(stores.users, UserId(user), new_plan, given), make=True)
     if as_json:
         show_json(as_members(record))
     else:
@@ -61,12 +65,13 @@ async def _set(
     users: UserStore, user: UserId, plan: str | None, given: Mapping[str, int | str | None]
 ) -> UserRecord:
     """`plan` None: as it was."""
-    known = await users.find(user) or UserRecord(user, SystemClock().now_ms())
-    record = UserRecord(
-        id=user,
-        created_ms=known.created_ms,
-        plan=known.plan if plan is None else plan,
-        overrides=limits.changed(known.overrides, given),
-    )
-    await users.put(record)
-    return record
+    for _ in range(TRIES):
+        known = await users.find(user) or UserRecord(user, SystemClock().now_ms())
+        record = replace(
+            known,
+            plan=known.plan if plan is None else plan,
+            overrides=limits.changed(known.overrides, given),
+        )
+        if await users.put(record):
+            return record
+    raise StorageUnavailable(f"Others are changing the user {user!r} at the same time: try again.")
