@@ -12,14 +12,15 @@ from typing import Final
 
 import uvloop
 
-from benchmarks import contenders, figures, imports, report
+from benchmarks import contenders, figures, imports, on_lambda, report
 from benchmarks.ledger import Ledger
 from benchmarks.process import BenchmarkError, Cores, choose_cores, running
 from benchmarks.rounds import SCENARIOS, Scenario, Setup, Tally, run_round
 
 IMPORTS: Final = "imports"
+LAMBDA: Final = "lambda"
 MOCK: Final = (sys.executable, "-m", "benchmarks.upstream")
-NAMES: Final = (IMPORTS, *(scenario.name for scenario in SCENARIOS))
+NAMES: Final = (IMPORTS, LAMBDA, *(scenario.name for scenario in SCENARIOS))
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
@@ -72,6 +73,9 @@ def run(chosen: argparse.Namespace) -> figures.Run:
     ledger, tallies, records, rows = Ledger(), dict[str, Tally](), None, list[figures.Row]()
     if scenarios := tuple(scenario for scenario in SCENARIOS if scenario.name in chosen.only):
         ledger, tallies, records = run_rounds(scenarios, cores, chosen.rounds, chosen.seconds)
+    if LAMBDA in chosen.only:
+        tell("lambda")
+        rows.extend(figures.lambda_rows(on_lambda.measure(cores)))
     if IMPORTS in chosen.only:
         tell("imports")
         rows.extend(figures.import_rows(imports.measure(cores)))

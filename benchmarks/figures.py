@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from statistics import median
 
-from benchmarks import imports
+from benchmarks import imports, on_lambda
 from benchmarks.contenders import FLOOR, SLUICE, UPSTREAM
-from benchmarks.goals import ADDED_P50, GOALS, IMPORT, Goal
+from benchmarks.goals import ADDED_P50, FIRST_BYTE, GOALS, IMPORT, LAMBDA, Goal
 from benchmarks.ledger import Ledger, ratios
 from benchmarks.rounds import P50, Tally
 
@@ -77,6 +77,16 @@ def import_rows(found: dict[str, float | str]) -> Iterator[Row]:
             yield Row(IMPORT, module, base, took, took / base)
         else:
             yield Row(IMPORT, module, None, None, None, problem=str(took))
+
+
+def lambda_rows(found: dict[str, on_lambda.Cost]) -> Iterator[Row]:
+    """What an invocation costs in both runtimes."""
+    floor, sluice = found[FLOOR], found[SLUICE]
+    for metric, least, ours in (
+        (FIRST_BYTE, floor.first_byte_ms, sluice.first_byte_ms),
+        ("CPU µs per invocation", floor.cpu_us, sluice.cpu_us),
+    ):
+        yield Row(LAMBDA, metric, least, ours, ours / least)
 
 
 def _row(section: str, metric: str, floor: list[float], sluice: list[float]) -> Row:

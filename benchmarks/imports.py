@@ -7,7 +7,13 @@ from typing import Final
 from benchmarks.process import ROOT, Cores, on_core
 
 BASE: Final = "fastapi"
-MODULES: Final = (BASE, "functions.chat_completions", "functions.health", "functions.models")
+MODULES: Final = (
+    BASE,
+    "functions.chat_completions",
+    "functions.health",
+    "functions.models",
+    "common.targets.aws.entry",
+)
 RUNS: Final = 15
 
 # -I keeps variables and the current folder out, so the repository is named. The clock runs inside.

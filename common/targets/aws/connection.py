@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Self
 
-_PREFIX: Final = "/2018-06-01/runtime/invocation"
+RUNTIME: Final = "/2018-06-01/runtime"
+INVOCATION: Final = f"{RUNTIME}/invocation"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +39,13 @@ class Connection:
 
     def request(self, method: str, path: str, headers: str = "", body: bytes = b"") -> asyncio.Task[Answer]:
         """Send a request, or what there is of it, in one piece; its answer is to come."""
-        head = f"{method} {_PREFIX}{path} HTTP/1.1\r\nHost: {self._host}\r\n{headers}\r\n"
-        self._writer.write(head.encode() + body)
+        self.write_request(method, path, headers, body)
         return asyncio.get_running_loop().create_task(_read_answer(self._reader))
+
+    def write_request(self, method: str, path: str, headers: str = "", body: bytes = b"") -> None:
+        """Send one whose answer nobody waits for."""
+        head = f"{method} {path} HTTP/1.1\r\nHost: {self._host}\r\n{headers}\r\n"
+        self._writer.write(head.encode() + body)
 
     def write(self, data: bytes) -> None:
         """Send more of the body."""
