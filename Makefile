@@ -19,7 +19,7 @@ endif
 FOUND = $(shell infra/python $(PYTHON))
 USABLE = $(if $(filter missing:,$(FOUND)),$(error $(FOUND)),$(FOUND))
 
-.PHONY: run test install fmt check bench soak lock help no-venv
+.PHONY: run doctor run-cloudflare package-cloudflare test install fmt check bench soak lock help no-venv
 .DEFAULT_GOAL := help
 
 # `set -m`: on a terminal, Ctrl-C reaches Sluice alone, which ends in order; make itself would die of it
@@ -38,6 +38,15 @@ test: check tests/edge/.prepared ## Check, then run all tests; leaves coverage.x
 	$(COVERAGE) --cov-append --cov-report=xml
 	@echo "simulations ..."
 	@$(PYTEST) tests/simulation -n 2
+
+doctor: .venv/.local ## Check configuration, storage and providers; reads .env.
+	@set -a; [ ! -f .env ] || . ./.env; set +a; $(BIN)/sluice doctor
+
+run-cloudflare: tests/edge/.prepared ## Serve the Workers' own code, offline, on port 8787; reads sluice.toml and .dev.vars.
+	@set -m; $(BIN)/python -m tests.edge.run --port $(PORT)
+
+package-cloudflare: tests/edge/.prepared ## Stage and check what is deployed to Cloudflare, below build/cloudflare.
+	@$(BIN)/python -m infra.cloudflare.package --dry-run
 
 install: .venv/.dev ## Create .venv with everything that work on Sluice needs, so .venv/bin/sluice.
 
@@ -66,7 +75,7 @@ lock: .venv/.dev ## Regenerate the locks, keeping versions (make lock UPGRADE=--
 	@UV=$(BIN)/uv infra/requirements/lock $(UPGRADE)
 
 help: ## Show this list.
-	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-8s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-18s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 .venv/.local: infra/requirements/local.txt pyproject.toml $(NO_VENV)
 	@infra/install $(USABLE) local
@@ -74,7 +83,8 @@ help: ## Show this list.
 .venv/.dev: infra/requirements/dev.txt pyproject.toml $(NO_VENV)
 	@infra/install $(USABLE) dev local
 
-tests/edge/.prepared: tests/edge/package-lock.json tests/edge/setup.sh infra/requirements/cloudflare.txt .venv/.dev
+tests/edge/.prepared: tests/edge/package-lock.json tests/e2e/package-lock.json tests/edge/setup.sh \
+infra/requirements/cloudflare.txt .venv/.dev
 	@echo "installing locked npm packages ..."
 	@PYTHON="$(CURDIR)/$(BIN)/python" sh tests/edge/setup.sh
 	@touch $@

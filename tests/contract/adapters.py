@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Never, TypeAlias, TypeVar
+from typing import Final, Protocol, TypeAlias, TypeVar
 
 import pytest
 
@@ -22,7 +22,7 @@ from common.adapters.sql.sqlite_rows import SqliteRows
 from common.adapters.sql.usage import SqlUsageStore
 from common.adapters.sql.users import SqlUserStore
 from common.adapters.upstream.pooled import PooledUpstream
-from common.metering.rows import Rows
+from common.metering.rows import RowList, Rows
 from common.ports import Background, Clock, KeyStore, Upstream, UsageStore, UserStore
 from tests.support import dynamodb
 from tests.support.d1 import LocalD1
@@ -32,13 +32,17 @@ _D = TypeVar("_D", bound=Database)
 Opener: TypeAlias = Callable[[pytest.FixtureRequest], AbstractAsyncContextManager[_T]]
 
 
+class AllRows(Rows, RowList, Protocol):
+    """Rows as an engine provides them."""
+
+
 @dataclass(frozen=True, slots=True)
 class Stores:
     """What one storage backend provides."""
 
     keys: KeyStore
     users: UserStore
-    rows: Rows
+    rows: AllRows
     usage: UsageStore
     together: bool = (
         True  # two rows change in one step; else one after the other, and the first is taken back
@@ -75,7 +79,7 @@ async def memory(request: pytest.FixtureRequest) -> AsyncIterator[Stores]:
     yield Stores(MemoryKeyStore(), MemoryUserStore(), rows, usage=rows)
 
 
-def sql(open_database: Opener[_D], rows: Callable[[_D], Rows]) -> Opener[Stores]:
+def sql(open_database: Opener[_D], rows: Callable[[_D], AllRows]) -> Opener[Stores]:
     """The stores in SQL, on any engine; the meter's rows are the engine's own."""
 
     @asynccontextmanager
@@ -88,23 +92,13 @@ def sql(open_database: Opener[_D], rows: Callable[[_D], Rows]) -> Opener[Stores]
     return open_stores
 
 
-class Later:
-    """A store that a backend does not have yet: whichever test asks for it is skipped."""
-
-    def __getattr__(self, name: str) -> Never:
-        if name.startswith("_"):
-            raise AttributeError(name)
-        pytest.skip("this backend keeps no keys and no users yet")
-
-
 def dynamo(endpoint: Callable[[], str]) -> Opener[Stores]:
     """A new table at an endpoint."""
 
     @asynccontextmanager
     async def open_stores(request: pytest.FixtureRequest) -> AsyncIterator[Stores]:
-        later: Any = Later()
         async with dynamodb.open_dynamo(endpoint()) as local:
-            yield Stores(later, later, local.rows(), local.usage(), together=False)
+            yield Stores(local.keys(), local.users(), local.rows(), local.usage(), together=False)
 
     return open_stores
 

@@ -11,10 +11,11 @@ from common.metering.plan import Plan
 from common.metering.rows import Records
 from common.metering.standing import ATTRIBUTES, IN_FLIGHT, Hold, Standing
 from common.metering.window import REQUESTS, SUB_WINDOW, SUB_WINDOW_MS, TOKENS
-from common.model.ids import BASE36, KeyId, RequestId, UserId, in_base
+from common.model.ids import BASE36, KeyId, RequestId, in_base
 from common.model.limits import MAX_NANOUSD, Limits, Refused
-from common.model.usage import Outcome, Tokens, UsageRecord
+from common.model.usage import CountedIn, Outcome, Provisional, Tokens, UsageRecord
 from tests.support.metered import MIDNIGHT
+from tests.support.records import as_of_old, usage_record
 
 LARGEST: Final = 2**53 - 1
 _INDEX: Final = MIDNIGHT // SUB_WINDOW_MS
@@ -31,27 +32,30 @@ def request_id(expires_ms: int, nth: int) -> RequestId:
 
 def usage(nth: int, *, abandoned: bool = False, key_id: str = "key_1", cost: int = 3) -> UsageRecord:
     """The record of one of a few requests."""
-    return UsageRecord(
+    record = replace(
+        usage_record(nth),
         request_id=request_id(MIDNIGHT, nth),
         key_id=KeyId(key_id),
-        user=UserId("ada"),
-        model="" if abandoned else "it's; \N{GREEK SMALL LETTER ALPHA}/b:free",
-        provider="openrouter",
-        upstream_model="openai/gpt-4o-mini",
-        outcome=Outcome.GATEWAY if abandoned else Outcome.OK,
-        streamed=not abandoned,
-        attempts=2,
+        model="it's; \N{GREEK SMALL LETTER ALPHA}/b:free",
         tokens=Tokens(1, 2, 3, 4, 5, 6, 7),
-        estimated=abandoned,
         cost_nanousd=cost,
-        provider_cost_nanousd=None if abandoned else cost,
+        provider_cost_nanousd=cost,
         held_nanousd=LARGEST,
-        held_tokens=9,
         sub_window=_INDEX,
-        abandoned=abandoned,
         started_ms=MIDNIGHT,
-        first_byte_ms=None if abandoned else 180,
-        total_ms=2_400,
+        gateway_us=LARGEST,
+    )
+    if not abandoned:
+        return record
+    return replace(
+        as_of_old(record),
+        model="",
+        outcome=Outcome.GATEWAY,
+        streamed=False,
+        estimated=True,
+        provider_cost_nanousd=None,
+        abandoned=True,
+        first_byte_ms=None,
     )
 
 
@@ -195,6 +199,7 @@ def _known() -> st.SearchStrategy[tuple[UsageRecord, ...]]:
             (usage(1),),
             (usage(1, abandoned=True),),
             (usage(1, abandoned=True, key_id=""),),
+            (replace(usage(1), awaiting=CountedIn.KEY),),
             (usage(1, abandoned=True, key_id=""), usage(2)),
         ]
     )
@@ -207,7 +212,7 @@ def _records() -> st.SearchStrategy[Records]:
         [
             Records(),
             Records(settled=usage(1, cost=LARGEST)),
-            Records(settled=usage(1, cost=LARGEST), corrects=True),
+            *(Records(settled=usage(1, cost=LARGEST), corrects=each) for each in Provisional),
             Records(abandoned=abandoned[:1]),
             Records(abandoned=abandoned),
         ]

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 
+from common.adapters.background import TaskBackground
 from common.ports import Background
 
 
@@ -86,3 +87,14 @@ async def test_a_failure_is_logged(background: Background) -> None:
     assert record.exc_info
     assert isinstance(record.exc_info[1], LookupError)
     assert listener.heard.empty()
+
+
+async def test_hurry() -> None:
+    """Who drains hurries what can be, while there is time for it to end; the rest is waited for until the last."""
+    background, patient, hurried = TaskBackground(), Work(), Work()
+    background.run(patient.run())
+    background.run(hurried.run(), hurry=hurried.release.set)
+    assert await background.drain(0.01) == 1
+    assert hurried.done.is_set()
+    patient.release.set()
+    assert await background.drain(5) == 0

@@ -5,6 +5,8 @@ import itertools
 
 import pytest
 
+from common.metering.plan import Plan
+from common.metering.rows import Change, Records
 from common.model.errors import (
     BudgetExceeded,
     BudgetInFlight,
@@ -257,6 +259,25 @@ async def test_keys_of_one_user(world: World) -> None:
     assert (await one.refuses(second)).limit is Limit.REQUESTS_PER_DAY
     assert (await world.counts(KEY))["day_requests"] == 2
     assert (await world.counts("key:key_2"))["day_requests"] == 1
+
+
+@pytest.mark.parametrize("left", [KEY, USER])
+async def test_settled_in_one_row_of_two(stores: Stores, world: World, left: str) -> None:
+    """M3: a hold that a settlement has left behind in one row is ended by the next, as the record says."""
+    one = world.instance()
+    admission = await one.admit(principal(PLENTY, PLENTY), cost=100, tokens=9)
+    ((id_, text),) = (await world.rows.read([left]))[0].holds.items()
+    await one.settle(admission, cost=30, tokens=5)
+    slot = f"tokens_{NOON // 5_000 % 14}"
+    money = dict.fromkeys(("committed_day", "committed_month", "committed_total"), 70)
+    undo = Plan(add={"in_flight": 1, "day_tokens": 4, slot: 4, **money}, put={id_: text})
+    assert (await world.rows.apply([Change(left, undo)], Records())).applied
+    for again in (one, world.instance()):
+        await again.settle(admission, cost=50, tokens=7)
+        assert await world.counts(KEY) == await world.counts(USER)
+        assert (await world.counts(left))["committed_total"] == 30
+        assert holds((await world.rows.read([left]))[0]) == {}
+    assert await stores.usage.find(id_) == record(admission, cost=30, tokens=5)
 
 
 async def test_headroom(world: World) -> None:

@@ -11,10 +11,12 @@ from common.metering import decision
 from common.metering.apply import apply
 from common.metering.decision import Actual, Ask
 from common.metering.plan import SWEPT_AT_ONCE, Plan
-from common.metering.rows import Change, Records
+from common.metering.rows import PAGE, Change, Records
 from common.metering.standing import ATTRIBUTES, EMPTY, Hold, Standing
 from common.metering.window import SUB_WINDOW_MS
+from common.model.ids import KeyId, UserId
 from common.model.limits import MAX_NANOUSD, Limits
+from common.model.usage import CountedIn, Provisional
 from tests.contract.adapters import Stores
 from tests.contract.plans import LARGEST, Case, cases, holding, request_id, usage
 from tests.contract.twins import NO_RECORDS, Twins
@@ -134,7 +136,7 @@ async def test_one_of_two_rows_is_full(stores: Stores, full: str) -> None:
     (before, _) = (await rows.apply([Change(KEY, first), Change(USER, first)], NO_RECORDS)).standings
     second = decision.admit(before, Limits(), Ask(OTHER.id, 100, 5), now)
     assert isinstance(second, Plan)
-    guarded = replace(second, at_most={"committed_total": 99})
+    guarded = second._replace(at_most={"committed_total": 99})
     changes = [Change(row, guarded if row == full else second) for row in (KEY, USER)]
     outcome = await rows.apply(changes, NO_RECORDS)
     assert not outcome.applied
@@ -176,25 +178,65 @@ async def test_swept_by_one_row_after_the_other(twins: Twins) -> None:
     assert found == replace(of_user, key_id=of_key.key_id)
 
 
-async def test_an_abandoned_record_is_corrected_once(twins: Twins) -> None:
-    """M4: a late settlement replaces the record and what was booked; the next one does nothing at all."""
+BOUND: Final = {
+    Provisional.ABANDONED: replace(usage(0, abandoned=True), request_id=OPEN.id),
+    Provisional.AWAITING: replace(usage(0), request_id=OPEN.id, awaiting=CountedIn.KEY | CountedIn.USER),
+}
+
+
+@pytest.mark.parametrize("provisional", Provisional)
+async def test_a_provisional_record_is_corrected_once(twins: Twins, provisional: Provisional) -> None:
+    """M4: the record that knows more replaces the other and what was booked; the next one does nothing at all."""
     row = holding(committed_total=100, committed_day=100, committed_month=100)
-    abandoned = replace(usage(0, abandoned=True), request_id=OPEN.id)
-    names = await twins.make(row, row, known=[abandoned])
+    names = await twins.make(row, row, known=[BOUND[provisional]])
     plan = decision.correct(row, OPEN, Actual(30, 5), MIDNIGHT)
     both = [Change(name, plan) for name in names]
-    late = Records(replace(usage(0), request_id=OPEN.id), corrects=True)
-    assert (await twins.apply(both, late)).applied
-    await twins.compare(names, late)
-    assert not (await twins.apply(both, late)).applied
-    await twins.compare(names, late)
+    other = Records(replace(usage(0), request_id=OPEN.id), corrects=_other(provisional))
+    assert not (await twins.apply(both, other)).applied
+    right = Records(replace(usage(0), request_id=OPEN.id), corrects=provisional)
+    assert (await twins.apply(both, right)).applied
+    await twins.compare(names, right)
+    assert not (await twins.apply(both, right)).applied
+    await twins.compare(names, right)
+
+
+def _other(provisional: Provisional) -> Provisional:
+    return next(each for each in Provisional if each is not provisional)
+
+
+async def test_a_settlement_leaves_a_record_that_awaits(twins: Twins) -> None:
+    """M3: the first settlement stays, also where it awaits a correction, unless the correction says that it is one."""
+    awaiting = BOUND[Provisional.AWAITING]
+    await twins.make(ROW, known=[awaiting])
+    await twins.apply([], Records(replace(usage(0, cost=7), request_id=OPEN.id)))
+    assert await twins.rows.find(OPEN.id) == awaiting
+    await twins.apply(
+        [], Records(replace(usage(0, cost=7), request_id=OPEN.id), corrects=Provisional.AWAITING)
+    )
+    assert await twins.rows.find(OPEN.id) == await twins.oracle.find(OPEN.id) != awaiting
+
+
+async def test_records_that_await_are_listed(twins: Twins) -> None:
+    """All of them and no others, by their ids, in pages, until they are corrected."""
+    ids = [request_id(MIDNIGHT, nth) for nth in range(PAGE + 3)]
+    for id_ in ids:
+        await twins.apply([], Records(replace(usage(0), request_id=id_, awaiting=CountedIn(0))))
+    await twins.apply([], Records(replace(usage(0), request_id=OPEN.id)))
+    first = await twins.rows.awaiting()
+    second = await twins.rows.awaiting(first[-1].request_id)
+    assert [record.request_id for record in (*first, *second)] == ids
+    assert (len(first), first[0]) == (PAGE, await twins.rows.find(ids[0]))
+    corrected = Records(replace(usage(0), request_id=ids[-1]), corrects=Provisional.AWAITING)
+    await twins.apply([], corrected)
+    assert [record.request_id for record in await twins.rows.awaiting(ids[-3])] == ids[-2:-1]
+    assert not await twins.rows.awaiting(ids[-2])
 
 
 async def test_nothing_to_correct(twins: Twins) -> None:
     """M4: without an abandoned record there is nothing that a correction may change."""
     names = await twins.make(ROW)
     plan = decision.correct(ROW, OTHER, Actual(30, 5), MIDNIGHT)
-    late = Records(replace(usage(0), request_id=OTHER.id), corrects=True)
+    late = Records(replace(usage(0), request_id=OTHER.id), corrects=Provisional.ABANDONED)
     assert not (await twins.apply([Change(names[0], plan)], late)).applied
     await twins.compare(names, late)
 
@@ -203,10 +245,61 @@ async def test_a_failed_guard_leaves_no_record(twins: Twins) -> None:
     """Records are written together with the change, or not at all."""
     expired = partial_hold(MIDNIGHT - 1_000)
     (name,) = await twins.make(holding(expired, committed_total=1))
-    plan = replace(decision.sweep(holding(expired), MIDNIGHT), equal={"committed_total": 0})
+    plan = decision.sweep(holding(expired), MIDNIGHT)._replace(equal={"committed_total": 0})
     abandoned = Records(abandoned=(replace(usage(0, abandoned=True), request_id=expired.id),))
     assert not (await twins.apply([Change(name, plan)], abandoned)).applied
     await twins.compare([name], abandoned)
+
+
+def expiring(expires_ms: int, nth: int = 0) -> Standing:
+    """A row with one hold, which expires at this time."""
+    return holding(replace(partial_hold(expires_ms), id=request_id(expires_ms, nth)))
+
+
+async def test_rows_with_expired_holds(twins: Twins) -> None:
+    """Those whose second has come are listed as they are, by name; not those with holds that live, or with none."""
+    expired, last, alive = expiring(MIDNIGHT - 90_000, 1), expiring(MIDNIGHT), expiring(MIDNIGHT + 1_000)
+    both = holding(partial_hold(MIDNIGHT - 1_000), OPEN, committed_total=7)
+    names = await twins.make(alive, both, holding(), expired, last)
+    expected = [(names[1], both), (names[3], expired), (names[4], last)]
+    assert list(await twins.rows.expired(MIDNIGHT)) == list(await twins.oracle.expired(MIDNIGHT)) == expected
+    assert list(await twins.rows.expired(MIDNIGHT + 999, names[1])) == expected[1:]
+    assert list(await twins.rows.expired(MIDNIGHT, names[4])) == []
+    assert [name for name, _ in await twins.rows.expired(MIDNIGHT - 1)] == [names[1], names[3]]
+    assert all(type(n) is int for _, row in await twins.rows.expired(MIDNIGHT) for n in row.counts.values())
+
+
+async def test_pages_of_rows_with_expired_holds(twins: Twins) -> None:
+    """Page by page, all of them come once, however many others are between."""
+    rows = [expiring(MIDNIGHT, nth) if nth % 3 else expiring(MIDNIGHT + 60_000, nth) for nth in range(220)]
+    names = [f"key:{nth}" for nth in range(220)]
+    for name, row in zip(names, rows, strict=True):
+        await twins.apply([Change(name, Plan(set_to=row.counts, put=row.holds))])
+    found: list[tuple[str, Standing]] = []
+    while page := await twins.rows.expired(MIDNIGHT, found[-1][0] if found else ""):
+        assert len(page) <= PAGE
+        found += page
+    assert found == sorted((names[nth], row) for nth, row in enumerate(rows) if nth % 3)
+
+
+async def test_records_of_expired_holds_are_no_rows(twins: Twins) -> None:
+    """What lies beside the rows, and is named by an id that has expired, is not listed."""
+    await twins.apply([], Records(settled=usage(1)))
+    assert list(await twins.rows.expired(MIDNIGHT + 90_000)) == []
+
+
+@pytest.mark.parametrize("known", ["user", "key"])
+async def test_abandoned_records_complete_each_other(twins: Twins, known: str) -> None:
+    """M4: what one row does not know of a swept request, the other says; what is known stays."""
+    whole = replace(usage(0, abandoned=True), request_id=OPEN.id)
+    nameless = replace(whole, key_id=KeyId("")) if known == "user" else replace(whole, user=UserId(""))
+    names = await twins.make(holding(), holding())
+    for name, record in zip(names, (nameless, whole), strict=True):
+        await twins.apply([Change(name, Plan(add={"in_flight": 1}))], Records(abandoned=(record,)))
+    other = replace(whole, key_id=KeyId("key_2"), user=UserId("bob"))
+    await twins.apply([Change(names[0], Plan(add={"in_flight": 1}))], Records(abandoned=(other,)))
+    await twins.compare(names, Records(abandoned=(whole,)))
+    assert await twins.rows.find(OPEN.id) == whole
 
 
 async def test_last_unit(stores: Stores) -> None:

@@ -36,26 +36,45 @@ async def test_unknown(stores: Stores) -> None:
 )
 async def test_found_as_stored(stores: Stores, record: UserRecord) -> None:
     """A user is found by id, every field as it was stored; unlimited is not the same as not said."""
-    await stores.users.put(record)
+    assert await stores.users.put(record) is True
     found = await stores.users.find(record.id)
-    assert found == record
+    assert found == replace(record, version=1)
     assert [type(each) for each in found.overrides] == [Limit] * len(record.overrides)
 
 
 async def test_put_again(stores: Stores) -> None:
-    """What is stored later takes the place of what was, whole."""
+    """What is stored later takes the place of what was, whole, at the next version."""
     await stores.users.put(ADA)
-    later = UserRecord(ADA.id, created_ms=2, overrides={Limit.MAX_PARALLEL: None})
-    await stores.users.put(later)
-    assert await stores.users.find(ADA.id) == later
-    assert list(await stores.users.list()) == [later]
+    later = UserRecord(ADA.id, created_ms=2, overrides={Limit.MAX_PARALLEL: None}, version=1)
+    assert await stores.users.put(later) is True
+    assert await stores.users.find(ADA.id) == replace(later, version=2)
+    assert list(await stores.users.list()) == [replace(later, version=2)]
 
 
-async def test_put_at_once(stores: Stores) -> None:
-    """Of many that store one user at once, one is stored whole."""
-    rivals = [replace(ADA, created_ms=number, plan=str(number)) for number in range(20)]
-    await asyncio.gather(*(stores.users.put(rival) for rival in rivals))
-    assert await stores.users.find(ADA.id) in rivals
+@pytest.mark.parametrize("version", [0, 1, 3])
+async def test_put_of_another_version(stores: Stores, version: int) -> None:
+    """Who goes by a record that has changed since changes nothing."""
+    await stores.users.put(ADA)
+    await stores.users.put(replace(ADA, version=1))
+    assert await stores.users.put(replace(ADA, plan="other", version=version)) is False
+    assert await stores.users.find(ADA.id) == replace(ADA, version=2)
+
+
+async def test_put_of_nobody(stores: Stores) -> None:
+    """A change of a user who is not there makes none."""
+    assert await stores.users.put(replace(ADA, version=1)) is False
+    assert list(await stores.users.list()) == []
+
+
+@pytest.mark.parametrize("version", [0, 1], ids=["who is new", "who is there"])
+async def test_put_at_once(stores: Stores, version: int) -> None:
+    """Of many that store one user at once, one wins, and is stored whole."""
+    for before in range(version):
+        await stores.users.put(replace(ADA, version=before))
+    rivals = [replace(ADA, created_ms=number, plan=str(number), version=version) for number in range(20)]
+    won = await asyncio.gather(*(stores.users.put(rival) for rival in rivals))
+    assert sorted(won) == [False] * 19 + [True]
+    assert await stores.users.find(ADA.id) == replace(rivals[won.index(True)], version=version + 1)
 
 
 async def test_list(stores: Stores) -> None:

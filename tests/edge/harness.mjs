@@ -7,13 +7,11 @@
  * What it does not show: workerd's own streams and limits, its snapshot, its clocks that stand still.
  */
 import crypto from "node:crypto";
-import { join } from "node:path";
-import { loadPyodide } from "pyodide";
 
 import { open } from "./origin.mjs";
 import { Provider } from "./provider.mjs";
+import { boot, giveWorkerModules } from "./pyodide.mjs";
 
-const HERE = import.meta.dirname;
 const BUNDLE = ["common", "functions", "tests/edge/inside", "tests/support"];
 
 /** Everything that the interpreter draws, C and Rust included, comes through here. */
@@ -24,25 +22,12 @@ function countRandomness() {
   return counter;
 }
 
-async function boot() {
-  const log = (line) => process.stderr.write(`${line}\n`);
-  // no byte code beside the sources: this interpreter is not the one that they are developed with
-  const py = await loadPyodide({ env: { PYTHONDONTWRITEBYTECODE: "1" }, stdout: log, stderr: log });
-  const mount = (root, path) => {
-    py.FS.mkdirTree(path);
-    py.FS.mount(py.FS.filesystems.NODEFS, { root }, path);
-  };
-  mount(join(HERE, "python_modules"), "/worker/python_modules");
-  for (const folder of BUNDLE) mount(join(HERE, "../..", folder), `/worker/${folder}`);
-  return py;
-}
-
 async function main() {
   const rejections = [];
   process.on("unhandledRejection", (reason) => rejections.push(String(reason)));
   const platform = countRandomness();
-  const py = await boot();
-  py._module.enable_pyproxy_allocation_tracing();
+  const py = await boot(Object.fromEntries(BUNDLE.map((folder) => [folder, folder])));
+  giveWorkerModules(py, {});
   py.registerJsModule("stage", {
     drawn: () => platform.drawn,
     proxies: () => py._module.pyproxy_alloc_map.size,
@@ -50,7 +35,6 @@ async function main() {
     origin: await open(),
     rejections: () => rejections,
   });
-  py.runPython('import sys; sys.path[:0] = ["/worker", "/worker/python_modules"]');
   return await py.runPythonAsync("from tests.edge.inside import report; await report.main()");
 }
 

@@ -19,6 +19,11 @@ const PATHS = {
   "/hang-up": (answer) => answer.destroy(),
   "/silent": () => {},
   "/stalled": begin,
+  "/trickle": (answer) => {
+    begin(answer);
+    const timer = setInterval(() => answer.write("part"), 20);
+    answer.on("close", () => clearInterval(timer));
+  },
   "/endless": begin,
   "/endless-too": begin,
 };

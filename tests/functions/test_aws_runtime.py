@@ -2,12 +2,9 @@
 
 import asyncio
 import json
-import os
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,13 +12,13 @@ import pytest
 from common.adapters.background import TaskBackground
 from common.adapters.clock import SystemClock
 from common.gateway.context import RequestContext
-from common.targets.aws.runtime import Message, Receive, Send, serve
+from common.targets.aws.asgi import Message, Receive, Send
+from common.targets.aws.runtime import serve
 from tests.support.asgi import echo, start, write
 from tests.support.runtime_api import RuntimeApi, serving
 from tests.support.url_events import post, url_event
 
 GET = url_event("GET", "/")
-REPOSITORY = Path(__file__).parents[2]
 
 
 async def turns(count: int = 100) -> None:
@@ -167,6 +164,18 @@ async def test_other_events_answer_null(event: Any) -> None:
         assert "lambda-runtime-function-response-mode" not in call.headers
 
 
+async def test_other_events_trigger() -> None:
+    """Where there is something to trigger, it gets such an event, and answers it before the next call."""
+
+    async def trigger(event: Any) -> Any:
+        return {"got": event["number"]}
+
+    async with serving(echo, trigger=trigger) as api:
+        for number in (1, 2):
+            assert json.loads(await api.invoke({"number": number}).body()) == {"got": number}
+        assert await api.invoke(url_event("POST", "/", body=b"here")).body() == b"here"
+
+
 @pytest.mark.parametrize("event", [GET, {}], ids=["HTTP", "schedule"])
 @pytest.mark.parametrize("guard", ["guard-7", None], ids=["given", "not given"])
 async def test_invocation_id_is_echoed(event: Any, guard: str | None) -> None:
@@ -201,6 +210,24 @@ async def test_connection_is_kept() -> None:
             assert await api.invoke(url_event("POST", "/", body=body)).body() == body
         await api.idle()
         assert (api.asked, api.connections) == (6, 1)
+
+
+async def test_connection_closed_in_between() -> None:
+    """Where the platform has closed the connection that was kept, the next invocation comes over another."""
+    async with serving(echo) as api:
+        assert await api.invoke(url_event("POST", "/", body=b"one")).body() == b"one"
+        await api.idle()
+        api.hang_up()
+        assert await api.invoke(url_event("POST", "/", body=b"two")).body() == b"two"
+        assert api.connections == 2
+
+
+async def test_repeated_id() -> None:
+    """An invocation that comes again under the same id is answered again."""
+    async with serving(echo) as api:
+        for body in (b"one", b"two"):
+            call = api.invoke(url_event("POST", "/", body=body), request_id="again")
+            assert (await call.body(), await call.status()) == (body, 202)
 
 
 async def test_background_work_runs_before_the_next_call() -> None:
@@ -260,35 +287,6 @@ async def test_background_work_does_not_outlast_the_deadline(caplog: pytest.LogC
 
 
 # -- the process -------------------------------------------------------------------------------------------------------
-
-HANDLER = """
-import sys
-
-async def app(scope, receive, send):
-    await receive()
-    heavy = {"fastapi", "starlette", "pydantic", "boto3", "botocore", "httpx", "httpx2", "pyreqwest"}
-    body = " ".join(sorted(heavy & sys.modules.keys())).encode()
-    await send({"type": "http.response.start", "status": 200, "headers": []})
-    await send({"type": "http.response.body", "body": b"loaded: " + body})
-"""
-
-
-async def test_process_serves_its_handler(tmp_path: Path) -> None:
-    """Started as Lambda starts it, the runtime serves what `_HANDLER` names and loads nothing heavy for it."""
-    (tmp_path / "chat_handler.py").write_text(HANDLER)
-    async with RuntimeApi() as api:
-        env = {
-            "_HANDLER": "chat_handler.app",
-            "AWS_LAMBDA_RUNTIME_API": api.address,
-            "PYTHONPATH": str(tmp_path),
-        }
-        command = [sys.executable, "-m", "common.targets.aws.runtime"]
-        process = await asyncio.create_subprocess_exec(*command, cwd=REPOSITORY, env=os.environ | env)
-        try:
-            assert await api.invoke(GET).body() == b"loaded: "
-        finally:
-            process.kill()
-            await process.wait()
 
 
 async def test_call_ends_with_the_process() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from common.targets.aws.runtime import Message, Receive, Send
+from common.targets.aws.asgi import Message, Receive, Send
 from tests.support.asgi import echo, start, write
 from tests.support.runtime_api import Refusal, serving
 from tests.support.url_events import url_event
@@ -130,6 +130,52 @@ async def test_calls_after_failures() -> None:
             served = api.invoke(url_event("POST", "/echo", body=b"here"))
             assert ((await failed.head()).status, await served.body()) == (500, b"here")
         assert api.connections == 1
+
+
+@pytest.mark.parametrize(
+    "event", [b"{", b"\xff", b"", b"[" * 100_000], ids=["cut", "not text", "empty", "nested too deeply"]
+)
+@pytest.mark.parametrize("guard", ["guard-7", None], ids=["guarded", "not guarded"])
+async def test_event_that_is_not_json(
+    event: bytes, guard: str | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An event that cannot be read is reported as an error; the next one is served over the same connection."""
+    async with serving(echo) as api:
+        call = api.invoke(event, guard=guard)
+        assert await call.status() == 202
+        assert (call.is_error, call.headers.get("lambda-runtime-invocation-id")) == (True, guard)
+        assert call.headers["lambda-runtime-function-error-type"] == "Runtime.UnmarshalError"
+        assert json.loads(await call.body())["errorType"] == "Runtime.UnmarshalError"
+        assert await api.invoke(url_event("POST", "/", body=b"here")).body() == b"here"
+        assert api.connections == 1
+    assert [record.levelno for record in caplog.records] == [logging.ERROR]
+
+
+@pytest.mark.parametrize(
+    "result", [ValueError("sk-secret"), {"not": "JSON", "but": b"bytes"}], ids=["raised", "said"]
+)
+async def test_trigger_that_fails(result: Any, caplog: pytest.LogCaptureFixture) -> None:
+    """What is triggered and fails is reported as an error, so that Lambda tries it again; its words stay in the log."""
+
+    async def trigger(event: Any) -> Any:
+        if isinstance(result, Exception):
+            raise result
+        return result
+
+    async with serving(echo, trigger=trigger) as api:
+        call = api.invoke({"source": "aws.events"})
+        assert await call.status() == 202
+        assert call.is_error
+        assert b"sk-secret" not in await call.body()
+        assert await api.invoke(url_event("POST", "/", body=b"here")).body() == b"here"
+    assert [record.levelno for record in caplog.records] == [logging.ERROR]
+
+
+async def test_event_that_lacks_what_it_must_have() -> None:
+    """A call without a method or an address is answered with a 500."""
+    async with serving(echo) as api:
+        assert (await api.invoke({"requestContext": {"http": {}}}).head()).status == 500
+        assert await api.invoke(url_event("POST", "/", body=b"here")).body() == b"here"
 
 
 # -- refusals of the platform ------------------------------------------------------------------------------------------

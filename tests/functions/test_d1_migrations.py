@@ -3,6 +3,7 @@
 That the stores work on it is in the contract suites (`tests/contract`), which run over the same D1.
 """
 
+import shutil
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,10 +12,10 @@ import pytest
 
 from common.adapters.sql.database import Rows, Statement
 from common.adapters.sql.migrations import FOLDER, migrate, migrations
-from common.adapters.sql.usage import write_settled
+from common.adapters.sql.usage import find_record, write_settled
 from tests.edge import toolbox
 from tests.support import d1
-from tests.support.records import usage_record
+from tests.support.records import as_of_old, insert_of_version_1, usage_record
 
 SCHEMA = "SELECT type, name, tbl_name, sql FROM sqlite_master ORDER BY name"
 COLUMNS = """
@@ -85,3 +86,21 @@ async def test_rows_written(database: d1.LocalD1) -> None:
         await database.run(write_settled(usage_record(1), guarded=False))
         written.append(database.rows_written - before)
     assert written == [2, 0]
+
+
+async def test_records_of_before(tmp_path: Path) -> None:
+    """A D1 of the first version keeps its records: what they did not know is null in them."""
+    toolbox.prepare()
+    (first, *_) = sorted(FOLDER.glob("*.sql"))
+    (tmp_path / "first").mkdir()
+    shutil.copy(first, tmp_path / "first")
+    d1.configure(tmp_path, tmp_path / "first")
+    d1.migrate(tmp_path)
+    with d1.open_d1(tmp_path) as database:
+        await database.run(Statement(*insert_of_version_1(usage_record(1))))
+    d1.configure(tmp_path)
+    assert first.name not in d1.migrate(tmp_path)
+    with d1.open_d1(tmp_path) as database:
+        await database.run(write_settled(usage_record(2), guarded=False))
+        found = [await find_record(database, usage_record(number).request_id) for number in (1, 2)]
+    assert found == [as_of_old(usage_record(1)), usage_record(2)]

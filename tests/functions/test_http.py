@@ -408,7 +408,7 @@ async def test_description() -> None:
         document = await gateway.send("GET", "/openapi.json")
         page = await gateway.send("GET", "/docs")
         assert (await gateway.send("POST", "/docs")).status == 405
-    assert document.json["paths"].keys() == {CHAT, "/health"}
+    assert document.json["paths"].keys() == {CHAT, "/health", "/health/ready"}
     assert (page.status, page.header("content-type")) == (200, "text/html; charset=utf-8")
     assert page.header("content-security-policy") == ALWAYS["content-security-policy"]
 
@@ -478,7 +478,7 @@ async def test_line_of_a_limit() -> None:
     async with scripted(overrides={Limit.REQUESTS_PER_DAY: 0}) as gateway:
         assert (await gateway.chat(REQUEST)).status in {400, 429}
         [line] = await gateway.lines()
-    assert (line["outcome"], line["model"], line["attempts"]) == ("client", "hello", 0)
+    assert (line["outcome"], line["model"], line["attempts"]) == ("limit", "hello", 0)
 
 
 async def test_line_of_a_permission() -> None:

@@ -13,7 +13,11 @@ from typing import Any
 import httpx2
 import pytest
 
+from common.adapters.sql.sqlite import open_sqlite
+from common.adapters.sql.usage import SqlUsageStore
+from common.targets.local import DATABASE, DEAD_LETTERS
 from tests.support.answers import chunk
+from tests.support.lost import lose_requests
 from tests.support.origin import Exchange, origin
 from tests.support.provider import MODEL, answer, configure
 from tests.support.sluice import Ended, Serving, run, serving
@@ -102,6 +106,17 @@ async def test_key_made_meanwhile(tmp_path: Path, client: httpx2.AsyncClient) ->
         assert models.status_code == 200
 
 
+async def test_key_rotated_meanwhile(tmp_path: Path, client: httpx2.AsyncClient) -> None:
+    """A key that is rotated while the gateway runs is good with both secrets; without grace, with the new one alone."""
+    async with serving(tmp_path) as gateway:
+        url = f"{gateway.base_url}/models"
+        for grace, statuses in (("1h", [200, 200]), ("0s", [401, 200])):
+            created = json.loads((await run(tmp_path, "keys", "create", "--user", "ada", "--json")).stdout)
+            rotated = await run(tmp_path, "keys", "rotate", created["id"], "--grace", grace, "--json")
+            keys = [created["key"], json.loads(rotated.stdout)["key"]]
+            assert [(await client.get(url, headers=bearer(key))).status_code for key in keys] == statuses
+
+
 async def test_limits_made_meanwhile(tmp_path: Path, client: httpx2.AsyncClient) -> None:
     """A user's limit that is set while the gateway runs binds a key that is made then, and the answer counts it."""
     async with origin(answer) as upstream:
@@ -152,6 +167,40 @@ async def test_hosts(tmp_path: Path, client: httpx2.AsyncClient, host: str) -> N
     async with serving(tmp_path, "--host", host) as gateway:
         assert gateway.base_url.startswith("http://127.0.0.1:")
         assert (await client.get(f"{gateway.root_url}/health")).status_code == 200
+
+
+# -- without authentication --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+async def test_insecure(tmp_path: Path, client: httpx2.AsyncClient, host: str) -> None:
+    """With `--insecure`, nobody on this machine is asked for a key: a warning says so, and no key is made."""
+    async with origin(answer) as upstream:
+        configure(tmp_path, upstream)
+        async with serving(tmp_path, "--insecure", "--host", host) as gateway:
+            assert gateway.fact("API key") == "none is asked for (--insecure)"
+            assert (await client.get(f"{gateway.base_url}/models")).status_code == 200
+            url = f"{gateway.base_url}/chat/completions"
+            assert (await client.post(url, json=REQUEST)).status_code == 200
+            assert (await client.post(url, json=REQUEST, headers=bearer("sk-else"))).status_code == 200
+            managed = await client.get(f"{gateway.base_url}/keys")
+            assert (managed.status_code, managed.json()["error"]["code"]) == (403, "insufficient_permissions")
+            page = await client.post(url, json=REQUEST, headers={"origin": "https://evil.example"})
+            assert (page.status_code, page.json()["error"]["code"]) == (403, "origin_not_allowed")
+            ended = await gateway.stop()
+    _, said = log_and_words(ended)
+    assert said[0].startswith("Warning: authentication is off (--insecure)")
+    listed = await run(tmp_path, "keys", "list", "--json")
+    assert listed.stdout == "[]\n"
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::"])
+async def test_insecure_for_others(tmp_path: Path, host: str) -> None:
+    """An address that other machines may reach is refused with `--insecure`, and nothing is opened."""
+    ended = await run(tmp_path, "serve", "--insecure", "--host", host, "--port", "0")
+    assert (ended.status, ended.stdout) == (2, "")
+    assert f"--insecure would let everybody in who reaches {host}" in ended.stderr
+    assert not (tmp_path / ".sluice").exists()
 
 
 # -- stopping ----------------------------------------------------------------------------------------------------------
@@ -277,3 +326,27 @@ async def test_refusals(tmp_path: Path, spoil: Callable[[Path], None], lines: li
     assert (ended.status, ended.stdout) == (1, "")
     for told, line in zip(ended.stderr.splitlines(), lines, strict=True):
         assert told.startswith(f"Error: {line}")
+
+
+async def test_what_a_dead_gateway_left(tmp_path: Path) -> None:
+    """Soon after the start an expired hold is a record, and a dead letter is settled, though nobody asks."""
+    data = tmp_path / ".sluice"
+    expired, letter = await lose_requests(data)
+    async with serving(tmp_path) as gateway:
+        assert gateway.process.stderr is not None
+        async with asyncio.timeout(30):
+            lines = [json.loads(await gateway.process.stderr.readline()) for _ in range(2)]
+        assert sorted(line["message"] for line in lines) == [
+            "job repair: 1 settled, 0 left",
+            "job sweep: 1 booked as spent",
+        ]
+        assert {(line["level"], line["logger"]) for line in lines} == {("info", "sluice.jobs")}
+        ended = await gateway.stop()
+    assert (ended.status, ended.stderr) == (0, "Stopping.\nStopped.\n")
+    async with open_sqlite(data / DATABASE) as database:
+        usage = SqlUsageStore(database)
+        swept, settled = await usage.find(expired), await usage.find(letter.request_id)
+    assert swept is not None
+    assert (swept.abandoned, swept.user, swept.key_id) == (True, letter.user, letter.key_id)
+    assert settled == letter
+    assert not (data / DEAD_LETTERS).exists()

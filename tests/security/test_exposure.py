@@ -7,6 +7,10 @@ from typing import Final
 import pytest
 import starlette
 
+from common.model.errors import StorageUnavailable
+from common.model.ids import KeyId
+from tests.support.callers import caller
+from tests.support.gateway import UNKNOWN_KEY
 from tests.support.scripted import CHAT, REQUEST, scripted
 
 REPOSITORY: Final = Path(__file__).parents[2]
@@ -65,6 +69,39 @@ async def test_requests_are_not_echoed() -> None:
         answer = await gateway.send("TRACE", "/health", gateway.bearer, "cookie: a=b")
     assert answer.status == 405
     assert gateway.held.key not in answer.body.decode()
+
+
+async def test_readiness_tells_strangers_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """API8: why a gateway is not ready, and what it is made of, is for `admin`; to all others it is one word."""
+
+    async def fails(_key_id: KeyId) -> None:
+        raise StorageUnavailable("/var/lib/sluice/sluice.db: the disk is full")
+
+    async with scripted() as gateway:
+        usual = await caller(gateway, 1, "alice", "chat", "models", "usage:read", "keys:write")
+        monkeypatch.setattr(gateway.held.keys, "get", fails)
+        told = {
+            (await gateway.send("GET", "/health/ready", *lines)).body
+            for lines in (
+                (),
+                (f"authorization: Bearer {usual.key}",),
+                (f"authorization: Bearer {UNKNOWN_KEY}",),
+            )
+        }
+    assert told == {b'{"status": "not ready"}'}
+
+
+@pytest.mark.parametrize("listed", [True, False], ids=["listed", "asked for"])
+async def test_models_of_others(*, listed: bool) -> None:
+    """API5: a key that is bound to models learns of no other, neither by listing, nor by guessing names."""
+    async with scripted() as gateway:
+        key = await caller(gateway, 1, "alice", "models", models=("hel*",))
+        if listed:
+            assert b"twice" not in (await key.ask("GET", "/v1/models")).body
+        else:
+            secret = await key.ask("GET", "/v1/models/twice")
+            nothing = await key.ask("GET", "/v1/models/thrice")
+            assert (secret.status, secret.body.replace(b"twice", b"thrice")) == (404, nothing.body)
 
 
 async def test_no_credentials_for_foreign_origins() -> None:

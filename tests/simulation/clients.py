@@ -25,13 +25,14 @@ class Habits:
 
     requests: tuple[int, int] = (3, 6)  # from, to
     think_s: tuple[float, ...] = (0.0, 0.01, 0.2, 3.0)
-    models: tuple[str, ...] = ("one", "two", "three")
+    models: tuple[str, ...] = ("one", "two", "three", "four")
     prompt_tokens: tuple[int, ...] = (1, 20, 200)
     output_max: tuple[int | None, ...] = (1, 10, 60, None)
     streams: float = 0.6
     choices: float = 0.15
     tools: float = 0.15
     leaves: float = 0.2
+    cancels: float = 0.0  # how often a server cancels what it does for one who has left
     slow: float = 0.15
     stalls: float = 0.03
     deadline: float = 0.15
@@ -50,6 +51,7 @@ class Request:
     gone: Gone
     done: asyncio.Future[None]
     leaving: asyncio.Future[None]
+    serving: asyncio.Task[None] | None = None
     status: int = 0
     headers: Mapping[bytes, bytes] = field(default_factory=dict)
     tail: bytes = b""
@@ -146,7 +148,9 @@ class Client:
         """The gateway may hear of it soon, or when it writes, or never."""
         rng = self._rng
         request.leave()
-        if rng.random() < 0.7:
+        if rng.random() < self._habits.cancels and request.serving is not None:
+            self._world.loop.call_soon(request.serving.cancel, context=request.process.context)
+        elif rng.random() < 0.7:
             self._world.loop.call_later(
                 rng.choice((0.0, 0.001, 0.1, 0.9)), request.gone.set, context=request.process.context
             )

@@ -5,7 +5,7 @@ and at what the providers have really served; from that it knows what each row m
 """
 
 from collections import Counter, deque
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
@@ -15,7 +15,8 @@ from common.gateway.call import HOLD_S
 from common.metering.standing import Hold, Standing, expiry_s
 from common.model.ids import RequestId
 from common.model.limits import UNLIMITED, Limits
-from common.model.usage import UsageRecord
+from common.model.usage import Booked, Provisional, UsageRecord
+from tests.support.records import misbooked
 
 WINDOW_S: Final = 60.0
 NO_HOLDS: Final[Mapping[RequestId, str]] = {}
@@ -43,6 +44,7 @@ class Entry:
     booked: int
     index: int
     open: bool = True
+    echo: int = 0  # nano-dollars that are booked once more, by a write that came twice
 
 
 @dataclass
@@ -58,9 +60,20 @@ class Book:
     day_tokens: Counter[str] = field(default_factory=Counter)
 
     def changed(
-        self, true_s: float, before: Standing, after: Standing, settled: UsageRecord | None, *, in_time: bool
+        self,
+        true_s: float,
+        before: Standing,
+        after: Standing,
+        settled: UsageRecord | None,
+        withdrawn: frozenset[RequestId],
+        *,
+        in_time: bool,
+        first: bool,
     ) -> None:
-        """Log what became of the row in one step, and hold the row against the log."""
+        """Log what became of the row in one step, and hold the row against the log.
+
+        `settled`: a record that was written, or would have been were it the request's `first`.
+        """
         held = [id_ for id_, text in after.holds.items() if before.holds.get(id_) != text]
         for id_ in held:
             self._held(Hold.decode(id_, after.holds[id_]), true_s, in_time=in_time)
@@ -68,8 +81,8 @@ class Book:
             self._check_rate(true_s)
             self._check_counts(after)
         for id_ in before.holds.keys() - after.holds.keys():
-            self.entries[id_].open = False
-        if settled is not None and settled.request_id in self.entries:
+            self._ended(id_, settled, withdrawn=id_ in withdrawn)
+        if settled is not None and first and settled.request_id in self.entries:
             self._settled(self.entries[settled.request_id], settled)
         self._check_row(after, promised=any(self.entries[id_].booked for id_ in held))
 
@@ -84,15 +97,34 @@ class Book:
             self._book(entry, entry.booked)
             return
         if not entry.open:
-            raise Violation(f"M3: {hold.id} is held again after its end")
+            if in_time or entry.echo:
+                raise Violation(f"M3: {hold.id} is held again after its end")
+            entry.open, entry.echo = True, hold.cost_nanousd
+            self._book(entry, entry.echo)
+            return
         self._book(entry, -entry.booked)  # an extension; on a later day it is booked there
         if periods(entry.index)[0] != periods(hold.sub_window)[0]:
             self.day_tokens[periods(hold.sub_window)[0]] += entry.tokens
         entry.hold, entry.booked, entry.index = hold, hold.cost_nanousd, hold.sub_window
         self._book(entry, entry.booked)
 
+    def _ended(self, id_: RequestId, settled: UsageRecord | None, *, withdrawn: bool) -> None:
+        """A hold has left the row."""
+        entry = self.entries[id_]
+        entry.open = False
+        if entry.echo and settled is not None and settled.request_id == id_:
+            self._book(entry, settled.cost_nanousd - entry.echo)
+            entry.echo = settled.cost_nanousd
+        if withdrawn:  # as if it had never been
+            self._book(entry, -entry.booked)
+            day = periods(entry.index)[0]
+            self.day_requests[day] -= 1
+            self.day_tokens[day] -= entry.tokens
+            entry.in_time = False
+            del self.entries[id_]
+
     def _settled(self, entry: Entry, record: UsageRecord) -> None:
-        over = max(0, record.cost_nanousd - entry.hold.cost_nanousd)
+        over = max(0, record.cost_nanousd - entry.booked)  # of a correction: beyond the bound that was booked
         for period in periods(entry.index):
             self.overrun[period] += over
         self._book(entry, record.cost_nanousd - entry.booked)
@@ -171,6 +203,11 @@ class Invariants:
         self.books: dict[str, Book] = {}
         self.served: dict[RequestId, Served] = {}
         self.settled: dict[RequestId, UsageRecord] = {}
+        self.corrected: set[RequestId] = set()
+        self.admitted: Collection[RequestId] = ()  # who was told so
+        self.told: Callable[[str], tuple[int, int] | None] = lambda _: (
+            None
+        )  # by a provider's id, what it used
 
     def row(self, name: str, limits: Limits) -> None:
         """There is a row with these limits."""
@@ -183,19 +220,47 @@ class Invariants:
         rows: Mapping[str, tuple[Standing, Standing]],
         records: Mapping[RequestId, UsageRecord],
         settled: UsageRecord | None,
+        corrects: Provisional | None,
         *,
         in_time: bool,
     ) -> None:
         """Rows have changed together, from one standing to another; `settled`: a record that was written for it."""
-        if settled is not None and not self._is_first(settled, records):
-            settled = None
+        if settled is not None and (wrong := misbooked(settled)) is not None:
+            raise Violation(f"M4: the route of {settled.request_id} does not add up: {wrong}")
+        if settled is not None and corrects is Provisional.AWAITING:
+            self._corrects(settled, records)
+            first = True
+        else:
+            first = settled is not None and self._is_first(settled, records)
         for name, (before, after) in rows.items():
-            self.books[name].changed(true_s, before, after, settled, in_time=in_time)
-            for id_ in before.holds.keys() - after.holds.keys():
-                if id_ not in records:
-                    raise Violation(f"M4: the hold of {id_} left {name} without a record")
+            gone = frozenset(before.holds.keys() - after.holds.keys() - records.keys())
+            if lost := gone & (self.served.keys() | set(self.admitted)):
+                raise Violation(f"M4: the holds of {lost} left {name} without a record")
+            self.books[name].changed(true_s, before, after, settled, gone, in_time=in_time, first=first)
             for id_ in after.holds.keys() - before.holds.keys():
                 self.books[name].check_expired(after, id_)
+
+    def _corrects(self, settled: UsageRecord, records: Mapping[RequestId, UsageRecord]) -> None:
+        """M4: a record is corrected once, to what its providers say, if that can be true."""
+        id_ = settled.request_id
+        before = self.settled[id_]
+        if id_ in self.corrected or before.awaiting is None:
+            raise Violation(f"M4: {id_} awaited no correction")
+        if records[id_] != settled or settled.awaiting is not None:
+            raise Violation(f"M4: {id_} still awaits a correction")
+        served = self.served[id_]
+        more = settled.cost_nanousd - before.cost_nanousd
+        if more > served.billed - served.within:
+            raise Violation(f"M2: {id_} was booked with {before.cost_nanousd}, which was no bound: {served}")
+        self.corrected.add(id_)
+        self.settled[id_] = settled
+        for was, now in zip(before.route, settled.route, strict=True):
+            if was == now:
+                continue
+            told = None if now.provider_request_id is None else self.told(now.provider_request_id)
+            used = (now.tokens.total - now.tokens.output, now.tokens.output)
+            if now.booked is Booked.USAGE and used != told:
+                raise Violation(f"M4: {id_} is corrected to {used}, told was {told}")
 
     def _is_first(self, settled: UsageRecord, records: Mapping[RequestId, UsageRecord]) -> bool:
         """M3: whether this settlement is the request's first, which stays."""
@@ -234,15 +299,20 @@ class Invariants:
             holds = standings[name].holds if name in standings else NO_HOLDS
             if left != holds.keys():
                 raise Violation(f"M4: open in the log of {name}: {left}, in the row: {set(holds)}")
-            missing = book.entries.keys() - left - records.keys()
+            held = {id_ for id_ in left if not book.entries[id_].echo}
+            missing = book.entries.keys() - held - records.keys()
             if missing:
                 raise Violation(f"M4: no record of {missing}")
-            total = sum(records[id_].cost_nanousd for id_ in book.entries.keys() - left)
-            total += sum(book.entries[id_].hold.cost_nanousd for id_ in left)
+            total = sum(records[id_].cost_nanousd for id_ in book.entries.keys() - held)
+            total += sum(book.entries[id_].hold.cost_nanousd for id_ in held)
+            total += sum(entry.echo for entry in book.entries.values())
             if total != book.committed[""]:
                 raise Violation(
                     f"M4: records of {name} add up to {total}, committed are {book.committed['']}"
                 )
+        for id_, record in records.items():
+            if record.awaiting is not None:
+                raise Violation(f"M4: {id_} still awaits a correction")
         self._check_bills(records)
 
     def _check_bills(self, records: Mapping[RequestId, UsageRecord]) -> None:

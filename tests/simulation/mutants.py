@@ -1,21 +1,22 @@
 """What a gateway may get wrong, each as a change of one place in the real one."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from types import TracebackType
 from typing import Any, Final
 
 import pytest
 
 from common.adapters import memory
-from common.gateway import account, delivery, relay
+from common.gateway import account, call, delivery, relay
 from common.gateway.account import Account, Attempt, Settling
 from common.gateway.call import Call
-from common.metering import decision, usage_check, window
+from common.gateway.draining import Draining
+from common.metering import decision, sweeper, usage_check, window
 from common.metering.apply import apply
 from common.metering.decision import Actual, Ask
 from common.metering.plan import Draft, Plan
 from common.metering.price import cost
+from common.metering.rows import Records
 from common.metering.standing import Standing
 from common.metering.usage_check import Checked, Evidence
 from common.model.errors import ClientLeft
@@ -28,14 +29,14 @@ Mutant = Callable[[pytest.MonkeyPatch], None]
 
 def check_then_act(patch: pytest.MonkeyPatch) -> None:
     """Limits are checked on what was seen, and the store does not check them again."""
-    patch.setattr(memory, "apply", lambda standing, plan: apply(standing, replace(plan, at_most={})))
+    patch.setattr(memory, "apply", lambda standing, plan: apply(standing, plan._replace(at_most={})))
 
 
 def settled_twice(patch: pytest.MonkeyPatch) -> None:
     """A settlement does not ask whether the hold is still there."""
 
     def settle(standing: Standing, hold_id: RequestId, actual: Actual, now_ms: int) -> Plan:
-        return replace(real(standing, hold_id, actual, now_ms), holds={})
+        return real(standing, hold_id, actual, now_ms)._replace(holds={})
 
     real = decision.settle
     patch.setattr(decision, "settle", settle)
@@ -71,7 +72,7 @@ def expired_given_back(patch: pytest.MonkeyPatch) -> None:
             return plan
         back = sum(hold.cost_nanousd for hold in plan.swept)
         total = plan.add.get("committed_total", 0) - back
-        return replace(plan, add={**plan.add, "committed_total": total})
+        return plan._replace(add={**plan.add, "committed_total": total})
 
     real = decision.admit
     patch.setattr(decision, "admit", admit)
@@ -128,6 +129,49 @@ def farewell_without_end(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(delivery, "FAREWELL_S", None)
 
 
+def swept_without_record(patch: pytest.MonkeyPatch) -> None:
+    """The sweep takes expired holds out of their rows, and writes nothing down."""
+    patch.setattr(sweeper, "Records", lambda abandoned: Records())
+
+
+def swept_twice(patch: pytest.MonkeyPatch) -> None:
+    """The sweep does not ask whether the holds that it has seen are still there."""
+
+    def sweep(standing: Standing, now_ms: int) -> Plan:
+        return real(standing, now_ms)._replace(holds={})
+
+    real = decision.sweep
+    patch.setattr(decision, "sweep", sweep)
+
+
+def corrected_twice(patch: pytest.MonkeyPatch) -> None:
+    """A correction does not ask whether the record still awaits it."""
+    patch.setattr(memory.MemoryRows, "_may_correct", lambda *_: True)
+
+
+def corrected_upwards(patch: pytest.MonkeyPatch) -> None:
+    """An answer that was seen to its end awaits a correction too, though less is booked than was held."""
+    patch.setattr(Attempt, "asked_later", property(lambda attempt: attempt.told_later))
+
+
+def not_taken_back(patch: pytest.MonkeyPatch) -> None:
+    """What nobody heard to be admitted holds money until it expires."""
+
+    async def take_back(*_: object) -> None:
+        """Take back nothing."""
+
+    patch.setattr(call, "take_back", take_back)
+
+
+def read_on_unsettled(patch: pytest.MonkeyPatch) -> None:
+    """An answer that is read on without its client is not settled at its end."""
+
+    def goes_on(draining: Draining, _: object) -> bool:
+        return draining._carrier is not None
+
+    patch.setattr(Draining, "goes_on", goes_on)
+
+
 MUTANTS: Final[Mapping[Mutant, str]] = {
     check_then_act: "M1 M2",
     settled_twice: "M4",
@@ -140,4 +184,10 @@ MUTANTS: Final[Mapping[Mutant, str]] = {
     cut_is_free: "M4",
     unheard: "M4",
     farewell_without_end: "M4",
+    swept_without_record: "M4",
+    swept_twice: "M4",
+    corrected_twice: "M4",
+    corrected_upwards: "M2 M4",
+    not_taken_back: "M4",
+    read_on_unsettled: "M4",
 }

@@ -1,7 +1,8 @@
 """One instance of the gateway: the application's edge, access, the call and the meter are real."""
 
 import random
-from collections.abc import Coroutine, Mapping
+from collections import Counter
+from collections.abc import Callable, Coroutine, Mapping
 from contextvars import Context, ContextVar
 from copy import copy
 from dataclasses import dataclass, field
@@ -10,11 +11,14 @@ from typing import Any, Final
 
 from common.access.authenticate import Authenticator
 from common.adapters.background import TaskBackground
+from common.adapters.memory import MemoryRows
 from common.gateway.gateway import Gateway, Route
 from common.http.app import create_app
+from common.http.patience import Patience
 from common.metering.meter import LimitMeter
 from common.metering.rows import Rows
 from common.model.admission import Admission, Ask
+from common.model.errors import StorageUnavailable
 from common.model.ids import RequestId
 from common.model.usage import UsageRecord
 from common.ports import DeadLetters, KeyStore, Upstream, UserStore
@@ -32,6 +36,7 @@ base_url = "http://alpha/v1"
 [providers.beta]
 kind = "openai"
 base_url = "http://beta/v1"
+on_disconnect = "drain"
 [providers.gamma]
 kind = "openrouter"
 base_url = "http://gamma/v1"
@@ -45,6 +50,11 @@ max_output_tokens = 100
 [models.two]
 targets = ["alpha/a", { to = "beta/b", price = { input = "3", output = "7" } }]
 price = { input = "1", output = "10" }
+context_length = 2_000
+max_output_tokens = 100
+[models.four]
+targets = ["beta/b"]
+price = { input = "3", output = "7" }
 context_length = 2_000
 max_output_tokens = 100
 [models.three]
@@ -73,6 +83,7 @@ class Shared:
     ids: dict[str, RequestId] = field(default_factory=dict)  # of requests that came as far as the meter
     admitted: dict[RequestId, "Process"] = field(default_factory=dict)
     settling: set[RequestId] = field(default_factory=set)
+    not_taken_back: Counter[RequestId] = field(default_factory=Counter)  # how often that failed
 
 
 class Process(Owner):
@@ -82,19 +93,20 @@ class Process(Owner):
         super().__init__()
         self.name = name
         self.clock = clock
+        self.routes = {
+            name: Route(provider_of(each), shared.upstream) for name, each in settings().providers.items()
+        }
         self.context = Context()
         self.context.run(OWNER.set, self)
         self.background = ProcessBackground(self)
         self.authenticator = Authenticator(shared.keys, shared.users, {}, clock)
-        routes = {
-            name: Route(provider_of(each), shared.upstream) for name, each in settings().providers.items()
-        }
         gateway = Gateway(
             settings=settings(),
             authenticator=self.authenticator,
             meter=WatchedMeter(self, shared),
+            usage=MemoryRows(),  # nobody reads it
             dead_letters=shared.dead_letters,
-            routes=routes,
+            routes=self.routes,
             clock=clock,
             rng=rng,
         )
@@ -116,6 +128,7 @@ def app_of(gateway: Gateway) -> Any:
         _made.append(create_app(gateway, [function]))
     app = copy(_made[0])
     app._gateway = gateway
+    app._patience = Patience()  # its timer belongs to one process, and to one loop
     return app
 
 
@@ -134,6 +147,14 @@ class WatchedMeter(LimitMeter):
         self._shared.admitted[ask.request_id] = self._process
         return admission
 
+    async def withdraw(self, ask: Ask) -> None:
+        """See `Meter.withdraw`."""
+        try:
+            await super().withdraw(ask)
+        except StorageUnavailable:
+            self._shared.not_taken_back[ask.request_id] += 1
+            raise
+
     async def settle(self, admission: Admission, record: UsageRecord) -> None:
         """See `Meter.settle`."""
         self._shared.settling.add(record.request_id)
@@ -147,10 +168,10 @@ class ProcessBackground(TaskBackground):
         super().__init__()
         self._process = process
 
-    def run(self, work: Coroutine[Any, Any, None]) -> None:
+    def run(self, work: Coroutine[Any, Any, None], *, hurry: Callable[[], None] | None = None) -> None:
         """See `Background.run`."""
         if self._process.alive:
-            super().run(work)
+            super().run(work, hurry=hurry)
         else:
             work.close()
 

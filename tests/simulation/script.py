@@ -18,7 +18,7 @@ from common.model.usage import Tokens
 BYTES_PER_TOKEN: Final = 4
 _WORD: Final = "wxyz"
 _EVENT: Final = (
-    b'data: {"id":"chatcmpl-1","object":"chat.completion.chunk","created":1,"model":"m","choices":'
+    b'data: {"id":"%b","object":"chat.completion.chunk","created":1,"model":"m","choices":'
     b'[{"index":%d,"delta":%b,"finish_reason":%b}]}\n\n'
 )
 _WORDS: Final = b'{"content":"wxyz"}'
@@ -84,6 +84,7 @@ class Asked:
 
     nonce: str  # of the client's request
     provider: Provider
+    id: str  # the provider's own
     prompt_tokens: int
     choices: int
     output_max: int | None
@@ -99,14 +100,15 @@ class Asked:
         return self.bill((self.output_max or 0) * self.choices)
 
 
-def asked(provider: Provider, body: bytes) -> Asked:
-    """What a request's body asks of a provider."""
+def asked(provider: Provider, id_: str, body: bytes) -> Asked:
+    """What a request's body asks of a provider, which calls it `id_`."""
     request = json.loads(body)
     text = sum(len(message["content"]) for message in request["messages"])
     maxima = [request[name] for name in ("max_tokens", "max_completion_tokens") if request.get(name)]
     return Asked(
         nonce=request["metadata"]["nonce"],
         provider=provider,
+        id=id_,
         prompt_tokens=-(-text // BYTES_PER_TOKEN) + 3 * len(request["messages"]),
         choices=request.get("n") or 1,
         output_max=min(maxima, default=None),
@@ -138,6 +140,8 @@ class Author:
         self._rng = rng
         self._now = now
         self._script = Script()
+        self._id = ask.id.encode()
+        self._script.headers = {"content-type": "text/event-stream", "x-generation-id": ask.id}
 
     def write(self, manner: Manner) -> Script:
         """The script of an exchange that begins now."""
@@ -203,16 +207,16 @@ class Author:
 
     def _stream(self, tokens: int, begin: float) -> None:
         script, choices = self._script, range(self._ask.choices)
-        pieces = [_EVENT % (choice, _ROLE, b"null") for choice in choices]
+        pieces = [_EVENT % (self._id, choice, _ROLE, b"null") for choice in choices]
         size = sum(map(len, pieces))
         script.arrives.append((begin, size))
         for number, at in enumerate(script.generated):
-            event = _EVENT % (number % len(choices), _WORDS, b"null")
+            event = _EVENT % (self._id, number % len(choices), _WORDS, b"null")
             script.written.append(size)
             pieces.append(event)
             size += len(event)
             script.arrives.append((at, size))
-        pieces += [_EVENT % (choice, b"{}", b'"stop"') for choice in choices]
+        pieces += [_EVENT % (self._id, choice, b"{}", b'"stop"') for choice in choices]
         if usage := self._usage(tokens):
             pieces.append(b"data: " + json.dumps({"choices": [], **usage}).encode() + b"\n\n")
         pieces.append(b"data: [DONE]\n\n")
@@ -223,8 +227,8 @@ class Author:
         script, choices = self._script, self._ask.choices
         message = {"role": "assistant", "content": _WORD * (tokens // choices)}
         listed = [{"index": index, "message": message, "finish_reason": "stop"} for index in range(choices)]
-        answer = {"id": "chatcmpl-1", "object": "chat.completion", "created": 1, "choices": listed}
-        script.headers = {"content-type": "application/json"}
+        answer = {"id": self._ask.id, "object": "chat.completion", "created": 1, "choices": listed}
+        script.headers = {**script.headers, "content-type": "application/json"}
         script.body = json.dumps(answer | self._usage(tokens)).encode()
         ready, middle = script.generated[-1], self._rng.randrange(len(script.body))
         script.arrives = [(ready, middle), (ready + 0.001, len(script.body))]

@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import Any, TypeVar
 
 from common.adapters.memory import MemoryRows
-from common.metering.rows import Change, Outcome, Records
+from common.metering.rows import Change, Outcome, Page, Records
 from common.metering.standing import EMPTY, Standing
 from common.model.errors import StorageUnavailable
 from common.model.ids import RequestId
@@ -32,7 +32,7 @@ class Fate(StrEnum):
     LOST = "is done, and told to have failed"
     LATE = "is told to have failed, and done much later"
     AGAIN = "is done twice"  # the adapter did not hear, asked again, and is told about the second time
-    GHOST = "is done, and once more much later"  # of settlements
+    GHOST = "is done, and once more much later"  # of admissions and settlements
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,20 +85,28 @@ class Storage:
         """See `Rows.find`."""
         return await self._ask(lambda: at_once(self.rows.find(request_id)))
 
+    async def awaiting(self, after: str = "") -> Sequence[UsageRecord]:
+        """See `Rows.awaiting`."""
+        return await self._ask(lambda: at_once(self.rows.awaiting(after)))
+
+    async def expired(self, now_ms: int, after: str = "") -> Page:
+        """See `Rows.expired`."""
+        return await self._ask(lambda: at_once(self.rows.expired(now_ms, after)))
+
     async def apply(self, changes: Sequence[Change], records: Records) -> Outcome:
         """See `Rows.apply`."""
         return await self._ask(
             lambda: self._carry_out(changes, records, in_time=True),
             late=lambda: self._carry_out(changes, records, in_time=False),
-            settles=records.settled is not None,
+            echoes=records.settled is not None or any(change.plan.hold for change in changes),
         )
 
     async def _ask(
-        self, act: Callable[[], T], *, late: Callable[[], T] | None = None, settles: bool = False
+        self, act: Callable[[], T], *, late: Callable[[], T] | None = None, echoes: bool = False
     ) -> T:
         self.calls += 1
         await self._hazard(may_pause=late is None)  # a write begins when the clock is read for it
-        fate = self._fate(writes=late is not None, settles=settles)
+        fate = self._fate(writes=late is not None, echoes=echoes)
         there, back = self._ways()
         if fate is not Fate.DONE:
             self._say("a call to the store %s", fate)
@@ -124,7 +132,7 @@ class Storage:
         await self._hazard()
         return result
 
-    def _fate(self, *, writes: bool, settles: bool) -> Fate:
+    def _fate(self, *, writes: bool, echoes: bool) -> Fate:
         faults, rng, now = self.faults, self._rng, self._loop.time()
         if now < self._down_until_s:
             return Fate.FAILS
@@ -137,7 +145,7 @@ class Storage:
             (Fate.LOST, faults.lost if writes else 0.0),
             (Fate.LATE, faults.late if writes else 0.0),
             (Fate.AGAIN, faults.again if writes else 0.0),
-            (Fate.GHOST, faults.ghost if settles else 0.0),
+            (Fate.GHOST, faults.ghost if echoes else 0.0),
         ):
             if draw < share:
                 return fate
@@ -167,6 +175,7 @@ class Storage:
                 {name: (before[name], rows.standings[name]) for name in names},
                 rows.records,
                 records.settled,
+                records.corrects,
                 in_time=in_time,
             )
         return outcome

@@ -40,7 +40,7 @@ def run(seed: int) -> Report:
 def test_seeds(first: int, record_property: Any) -> None:
     """M1 to M4 hold after every step, and at the end everything is in records, and no bill is above what is booked."""
     reports = [run(seed) for seed in range(first, first + 1 if ONE else min(first + AT_ONCE, END))]
-    for name in ("requests", "admitted", "answered", "crashes"):
+    for name in ("requests", "admitted", "answered", "crashes", "swept", "corrected"):
         record_property(name, sum(getattr(report, name) for report in reports))
 
 

@@ -13,6 +13,7 @@ from typing import Any, Final, Self
 
 from common.model.errors import UpstreamBroken, UpstreamTimeout, UpstreamUnreachable
 from common.ports import UpstreamRequest, UpstreamResponse
+from tests.simulation.generations import Generations
 from tests.simulation.loop import OWNER, VirtualLoop
 from tests.simulation.script import Asked, Author, Manner, Provider, Script, Temper, asked
 
@@ -44,9 +45,14 @@ class Upstreams:
         self.on_billed = on_billed
         self.calm = False  # then nothing but good answers
         self.open: list[Exchange] = []
+        self.generations = Generations(loop, rng, hazard)
+        self.asked = 0
 
     def send(self, request: UpstreamRequest) -> AbstractAsyncContextManager[UpstreamResponse]:
         """See `Upstream.send`."""
+        if request.method == "GET":
+            return self.generations.lookup(request.url)
+        self.asked += 1
         return Exchange(self, request)
 
     def hang_up(self, nonces: set[str]) -> None:
@@ -60,7 +66,8 @@ class Exchange:
     """One attempt: the context manager that `send` returns, and the response inside it."""
 
     def __init__(self, upstreams: Upstreams, request: UpstreamRequest) -> None:
-        self.asked = asked(upstreams.providers[request.url.split("/")[2]], request.body)
+        provider = upstreams.providers[request.url.split("/")[2]]
+        self.asked = asked(provider, f"gen-{upstreams.asked}", request.body)
         self._upstreams = upstreams
         self._timeouts = request.timeouts
         self._script = Script()
@@ -134,10 +141,12 @@ class Exchange:
         self._left = True
         self._upstreams.open.remove(self)
         script, ask = self._script, self.asked
+        stops = ask.provider.cancel_stops
+        output = self._generated() if stops else len(script.generated)
+        self._upstreams.generations.ended(ask, output, free=script.free)
         if script.free:
             return
-        stops = ask.provider.cancel_stops
-        bill = ask.bill(self._generated() if stops else len(script.generated))
+        bill = ask.bill(output)
         unseen = max(0, bill - ask.bill(self._seen())) if ask.streamed and stops else 0
         self._upstreams.on_billed(ask, bill, unseen, script.breached)
 

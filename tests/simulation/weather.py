@@ -41,6 +41,8 @@ class Weather:
     crashes: float = 0.0  # how often a process dies where it awaits something
     pauses: float = 0.0  # how often it is frozen there
     clock_steps: float = 0.0  # how often its clock is set there
+    sweep_s: float | None = None  # how long each process waits between two sweeps, on average
+    reconcile_s: float | None = None  # and between asking providers what they charged
 
 
 def weather(seed: int) -> Weather:
@@ -61,6 +63,8 @@ def weather(seed: int) -> Weather:
         crashes=rng.choice((0.0, 0.0, 0.003, 0.02)),
         pauses=rng.choice((0.0, 0.0, 0.0, 0.005)),
         clock_steps=rng.choice((0.0, 0.05)),
+        sweep_s=rng.choice((None, 20.0, 400.0, 4_000.0)),
+        reconcile_s=rng.choice((None, 5.0, 60.0, 300.0)),
     )
 
 
@@ -91,6 +95,7 @@ def _habits(rng: random.Random) -> Habits:
         slow=rng.choice((0.0, 0.3)),
         stalls=rng.choice((0.0, 0.0, 0.2)),
         deadline=rng.choice((0.0, 0.0, 0.5)),
+        cancels=rng.choice((0.0, 0.0, 0.3)),
     )
 
 

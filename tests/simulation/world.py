@@ -10,13 +10,16 @@ import asyncio
 import hashlib
 import random
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from common.adapters.memory import MemoryDeadLetters, MemoryRows
 from common.gateway.context import Gone
+from common.gateway.reconciliation import EVERY, reconcile
 from common.gateway.repair import settle_again
 from common.metering.meter import LimitMeter
+from common.metering.sweeper import sweep
 from common.model.errors import ClientLeft, StorageUnavailable
 from common.model.ids import RequestId
 from common.providers.openai import provider_of
@@ -32,6 +35,7 @@ from tests.simulation.upstream import Upstreams
 from tests.simulation.weather import Weather
 
 Tell = Callable[[str], None]
+Job = Callable[[Process], Coroutine[Any, Any, None]]
 MOST_SKEW_MS: Final = 2_000
 SOONEST_DEADLINE_S: Final = 8.0  # of those that are held to it: it takes some seconds where the store is slow
 CLOCKS_SET_S: Final = 3.5  # how much later a deadline may seem to be where clocks are set meanwhile
@@ -47,6 +51,8 @@ class Report:
     answered: int
     admitted: int
     crashes: int
+    swept: int
+    corrected: int
     billed: int
     unseen: int  # of that, for what the gateway had no chance to see
     booked: int
@@ -69,7 +75,7 @@ class World:
         for name, limits in self._principals.limits.items():
             self.invariants.row(name, limits)
         self.requests: dict[str, Request] = {}
-        self.crashes = self.booked = self._started = 0
+        self.crashes = self.booked = self.swept = self.corrected = self._started = 0
         self._calm = False
         self.rows, self._letters = MemoryRows(), MemoryDeadLetters()
         self._storage = self._make_storage(random.Random(seed + 2))
@@ -81,6 +87,8 @@ class World:
             dead_letters=self._letters,
             upstream=self._upstreams,
         )
+        self.invariants.admitted = self._shared.admitted
+        self.invariants.told = self._upstreams.generations.counts
         self.processes: list[Process] = []
         for _ in range(weather.processes):
             self._start_process()
@@ -134,10 +142,12 @@ class World:
         def served(task: "asyncio.Task[None]") -> None:
             if not request.done.done():
                 request.done.set_result(None)
-            task.result()
+            if not task.cancelled():
+                task.result()
 
         now, outside = self.loop.time(), self.loop.outside
         task = self.loop.create_task(answer, context=request.process.context_of_request(request.nonce))
+        request.serving = task
         task.add_done_callback(served, context=outside)
         if request.deadline_s is not None and request.deadline_s >= now + SOONEST_DEADLINE_S:
             by_s = request.deadline_s + (CLOCKS_SET_S if self.weather.clock_steps else 0.0)
@@ -182,7 +192,7 @@ class World:
             if not request.done.done():
                 request.done.set_result(None)
         later, outside = self.loop.call_later, self.loop.outside
-        later(self._rng.choice((0.0, 0.3, 2.0)), self._start_process, context=outside)
+        later(self._rng.choice((0.0, 0.3, 2.0)), self._restart_process, context=outside)
         later(0.05, self._upstreams.hang_up, {request.nonce for request in requests}, context=outside)
 
     def _start_process(self) -> None:
@@ -190,6 +200,35 @@ class World:
         clock = SimClock(self.loop, self.weather.start_ms, self._skew_ms())
         rng = random.Random(self._rng.getrandbits(64))
         self.processes.append(Process(f"process {self._started}", self._shared, clock, rng))
+
+    def _restart_process(self) -> None:
+        self._start_process()
+        self._schedule_jobs(self.processes[-1])
+
+    def _schedule_jobs(self, process: Process) -> None:
+        weather = self.weather
+        for job, every_s in ((self._sweep, weather.sweep_s), (self._reconcile, weather.reconcile_s)):
+            if every_s is not None:
+                self.loop.create_task(
+                    self._again_and_again(job, process, every_s), context=process.context.copy()
+                )
+
+    async def _again_and_again(self, job: Job, process: Process, every_s: float) -> None:
+        """What a process does besides answering, as its scheduler lets it."""
+        while not self._calm:
+            await asyncio.sleep(self._rng.uniform(0, 2 * every_s))
+            with suppress(StorageUnavailable):
+                await job(process)
+
+    async def _sweep(self, process: Process) -> None:
+        swept = await sweep(self._storage, self._principals.key_store, process.clock)
+        self.say("sweeps %s", swept)
+        self.swept += swept
+
+    async def _reconcile(self, process: Process) -> None:
+        corrected, given_up, left = await reconcile(process.routes, self._storage, process.clock)
+        self.say("corrects %s, gives up %s, leaves %s", corrected, given_up, left)
+        self.corrected += corrected
 
     def _skew_ms(self) -> int:
         return self._rng.randint(-MOST_SKEW_MS, MOST_SKEW_MS)
@@ -243,6 +282,8 @@ class World:
     # -- the run -------------------------------------------------------------------------------------------------------
 
     async def _live(self) -> None:
+        for process in self.processes:
+            self._schedule_jobs(process)
         await asyncio.gather(*(self.loop.create_task(client.live()) for client in self._clients))
         self._calm = self._upstreams.calm = True
         self._storage.calm()
@@ -255,6 +296,8 @@ class World:
         if self._rng.random() < 0.5:
             await self._repair()  # while holds are open; else when they are booked
         await asyncio.sleep(HOLDS_EXPIRED_S)
+        if self._rng.random() < 0.5:
+            await self._sweep_all()
         self.booked = sum(record.cost_nanousd for record in self.rows.records.values())
         last = replace(
             self.weather.habits, requests=(1, 1), patience=1, leaves=0, slow=0, stalls=0, deadline=0
@@ -263,6 +306,7 @@ class World:
             await Client(self, key, last, self._rng).live()
         await self._drain()
         await self._repair()
+        await self._reconcile_all()
         self.invariants.check_end(self.rows.standings, self.rows.records)
 
     async def _drain(self) -> None:
@@ -277,6 +321,21 @@ class World:
         for record in self._letters.records:
             await settle_again(meter, self._storage, record)
 
+    async def _reconcile_all(self) -> None:
+        """As a scheduler does until each record's hour has come."""
+        for _ in range(14):
+            for process in self.processes[:1]:
+                await self._reconcile(process)
+            await asyncio.sleep(EVERY.total_seconds())
+
+    async def _sweep_all(self) -> None:
+        """M4: where nobody comes back, no expired hold survives the next sweep, and its record names the key."""
+        clock = SimClock(self.loop, self.weather.start_ms, 0)
+        self.swept += await sweep(self._storage, self._principals.key_store, clock)
+        for name, standing in self.rows.standings.items():
+            if standing.holds:
+                raise Violation(f"M4: {set(standing.holds)} in {name} outlived a sweep")
+
     def _check_settled(self) -> None:
         """M4: whoever lives has settled all that it admitted, or has laid it down."""
         letters = {record.request_id for record in self._letters.records}
@@ -284,6 +343,18 @@ class World:
             record = self.rows.records.get(id_)
             if process.alive and id_ not in letters and (record is None or record.abandoned):
                 raise Violation(f"M4: {id_} was never settled")
+        for request in self.requests.values():
+            self._check_taken_back(request)
+
+    def _check_taken_back(self, request: Request) -> None:
+        """M4: whoever lives has given back what it may hold without having heard so, if the storage let it."""
+        id_ = self.id_of(request)
+        if not request.process.alive or id_ in self._shared.admitted or self._shared.not_taken_back[id_] > 3:
+            return
+        for name, book in self.invariants.books.items():
+            entry = book.entries.get(id_)
+            if entry is not None and entry.open and entry.in_time:
+                raise Violation(f"M4: {id_} was never sent, and still holds something in {name}")
 
     def _report(self) -> Report:
         served = self.invariants.served.values()
@@ -293,6 +364,8 @@ class World:
             answered=sum(client.answered for client in self._clients),
             admitted=len(self._shared.admitted),
             crashes=self.crashes,
+            swept=self.swept,
+            corrected=self.corrected,
             billed=sum(each.billed for each in served),
             unseen=sum(each.unseen for each in served),
             booked=self.booked,

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from common.targets.aws.runtime import Message, Receive, Send
+from common.targets.aws.asgi import Message, Receive, Send
 
 
 async def start(send: Send, status: int = 200, headers: Iterable[tuple[bytes, bytes]] = ()) -> None:

@@ -18,13 +18,13 @@ from common.model.errors import StorageUnavailable
 from tests.edge import toolbox
 
 
-def configure(folder: Path) -> Path:
+def configure(folder: Path, migrations: Path = FOLDER) -> Path:
     """A configuration for wrangler, with one database: its binding is `DB`."""
     binding = {
         "binding": "DB",
         "database_name": "sluice",
         "database_id": "local",
-        "migrations_dir": os.path.relpath(FOLDER, folder),
+        "migrations_dir": os.path.relpath(migrations, folder),
     }
     config = {"name": "sluice", "compatibility_date": "2026-11-17", "d1_databases": [binding]}
     path = folder / "wrangler.json"
@@ -41,7 +41,7 @@ def migrate(folder: Path) -> str:
 @contextmanager
 def open_d1(folder: Path) -> Iterator["LocalD1"]:
     """The database whose state is in `folder`, which has been configured."""
-    command = [str(toolbox._node()), "d1.mjs", str(folder / "wrangler.json"), str(folder / "state")]
+    command = [str(toolbox.node()), "d1.mjs", str(folder / "wrangler.json"), str(folder / "state")]
     env = os.environ | {"CI": "1", "HOME": str(folder), "XDG_CONFIG_HOME": str(folder)}
     pipe = subprocess.PIPE
     with subprocess.Popen(command, cwd=toolbox.EDGE, env=env, stdin=pipe, stdout=pipe, text=True) as process:

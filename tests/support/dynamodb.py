@@ -1,12 +1,14 @@
 """A DynamoDB for tests: moto's, in a process of its own, or the one at `SLUICE_DYNAMODB_ENDPOINT`.
 
 moto by itself answers requests in parallel and loses updates; a lock around it makes it do one after the other, as
-DynamoDB does for each item. It takes some 5 ms for a call, more for a transaction, which copies the whole table.
+DynamoDB does for each item. It takes some 5 ms for a call, more for a transaction, which copies the whole table. As in
+DynamoDB, a transaction is carried out once for each of its tokens.
 
 Run as a program, this file is that process: it prints its address and serves until standard input ends.
 """
 
 import asyncio
+import json
 import os
 import random
 import subprocess
@@ -26,10 +28,12 @@ from typing import Any, ClassVar, Final
 from common.adapters.background import TaskBackground
 from common.adapters.clock import SystemClock
 from common.adapters.dynamodb.client import ConditionFailed, DynamoClient, Item
+from common.adapters.dynamodb.keys import DynamoKeyStore
 from common.adapters.dynamodb.rows import DynamoRows
 from common.adapters.dynamodb.sign import Credentials
 from common.adapters.dynamodb.table import create_table
 from common.adapters.dynamodb.usage import DynamoUsageStore, to_record
+from common.adapters.dynamodb.users import DynamoUserStore
 from common.adapters.upstream.pooled import PooledUpstream
 from common.model.errors import StorageUnavailable, UpstreamBroken
 from common.model.usage import UsageRecord
@@ -188,6 +192,14 @@ class LocalDynamo:
         """The rows as a process sees them."""
         return DynamoRows(client or self.client(), self.table, self.clock, self.background)
 
+    def keys(self) -> DynamoKeyStore:
+        """The API keys."""
+        return DynamoKeyStore(self.client(), self.table)
+
+    def users(self) -> DynamoUserStore:
+        """The users who have limits."""
+        return DynamoUserStore(self.client(), self.table)
+
     def usage(self) -> DynamoUsageStore:
         """The records."""
         return DynamoUsageStore(self.client(), self.table)
@@ -229,6 +241,9 @@ class _Moto(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     lock: ClassVar = threading.Lock()
     app: ClassVar[Any] = None
+    done: ClassVar[
+        dict[str, bytes]
+    ] = {}  # answers to transactions, by their tokens, which moto takes no notice of
 
     def do_POST(self) -> None:
         """Hand a request to moto, one at a time."""
@@ -251,8 +266,14 @@ class _Moto(BaseHTTPRequestHandler):
             nonlocal status
             status = said
 
+        token = json.loads(body).get("ClientRequestToken")
         with self.lock:
-            answer = b"".join(self.app(environ, start_response))
+            if token in self.done:
+                status, answer = "200 OK", self.done[token]
+            else:
+                answer = b"".join(self.app(environ, start_response))
+            if token and status.startswith("200"):
+                self.done[token] = answer
         head = f"HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {len(answer)}\r\n\r\n"
         self.wfile.write(head.encode() + answer)
 

@@ -8,17 +8,14 @@
 Imports nothing that is absent on Workers: the proofs under Pyodide use it too.
 """
 
-import pkgutil
 import random
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from importlib import import_module
 from types import MappingProxyType
 from typing import Final
 
 from starlette.types import ASGIApp
 
-import functions
 from common.access.api_key import RANDOM_BYTES, hash_key, new_key
 from common.access.authenticate import Authenticator
 from common.adapters.clock import SystemClock
@@ -35,6 +32,7 @@ from common.model.usage import UsageRecord
 from common.ports import Clock, Upstream
 from common.providers.openai import provider_of
 from common.settings import parse_settings
+from common.targets.registry import FUNCTIONS, function_of
 
 NO_VARIABLES: Final[Mapping[str, str]] = MappingProxyType({})
 NO_OVERRIDES: Final[Overrides] = MappingProxyType({})
@@ -102,6 +100,7 @@ async def memory_gateway(
         settings=settings,
         authenticator=Authenticator(keys, users, settings.plans, clock),
         meter=meter,
+        usage=rows,
         dead_letters=dead_letters,
         routes={name: Route(provider_of(each), upstream) for name, each in settings.providers.items()},
         clock=clock,
@@ -113,5 +112,5 @@ async def memory_gateway(
 def load_functions(names: Iterable[str] | None = None) -> list[Function]:
     """All functions there are, or those named, by their modules' names."""
     if names is None:
-        names = [module.name for module in pkgutil.iter_modules(functions.__path__)]
-    return [import_module(f"functions.{name}").function for name in names]
+        names = FUNCTIONS
+    return [function_of(name) for name in names]

@@ -5,6 +5,8 @@ next request, unless the script has closed it.
 """
 
 import asyncio
+import socket
+import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -30,12 +32,18 @@ class Exchange:
 
     asked: Asked
     _writer: asyncio.StreamWriter
+    connection: int = 0
+    """Which one it came on, counted from 1."""
+    sent: int = 0
+    """Bytes, of this exchange."""
     left: asyncio.Event = field(default_factory=asyncio.Event)
     """The client has closed the connection."""
 
     async def send(self, *parts: bytes) -> None:
         """Put these bytes on the wire."""
-        self._writer.write(b"".join(parts))
+        data = b"".join(parts)
+        self._writer.write(data)
+        self.sent += len(data)
         await self._writer.drain()
 
     async def answer(self, body: bytes, status: str = "200 OK", *headers: str) -> None:
@@ -47,6 +55,12 @@ class Exchange:
         """Close the connection once everything is sent."""
         self._writer.close()
 
+    def reset(self) -> None:
+        """Break the connection off, as a process that dies does: what was sent before may be lost with it."""
+        connection: socket.socket = self._writer.get_extra_info("socket")
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self._writer.transport.abort()
+
 
 Script = Callable[[Exchange], Awaitable[None]]
 
@@ -57,6 +71,9 @@ class Origin:
 
     url: str
     exchanges: list[Exchange] = field(default_factory=list)
+    connections: int = 0
+    arrived: asyncio.Event = field(default_factory=asyncio.Event)
+    """Something has been asked."""
 
 
 @asynccontextmanager
@@ -87,11 +104,14 @@ async def _serve(
 ) -> None:
     """One connection. While a script plays, the next request is waited for: its absence is the client's leaving."""
     loop = asyncio.get_running_loop()
+    served.connections += 1
+    connection = served.connections
     coming = loop.create_task(_read_request(reader))
     try:
         while asked := await coming:
-            exchange = Exchange(asked, writer)
+            exchange = Exchange(asked, writer, connection)
             served.exchanges.append(exchange)
+            served.arrived.set()
             coming = loop.create_task(_read_request(reader, exchange.left))
             with suppress(ConnectionError):  # the client has left
                 await script(exchange)

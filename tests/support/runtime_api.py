@@ -22,7 +22,8 @@ import h11
 
 from common.adapters.background import TaskBackground
 from common.adapters.clock import SystemClock
-from common.targets.aws.runtime import Application, serve
+from common.targets.aws.asgi import Application
+from common.targets.aws.runtime import Trigger, answer_nothing, serve
 
 PATIENCE_S: Final = 10
 PREFIX: Final = "/2018-06-01/runtime/invocation"
@@ -69,6 +70,7 @@ class Invocation:
         self.deadline_ms = deadline_ms
         self.guard = guard
         self.refusal = refusal
+        self.is_error = False  # the runtime has reported one, in place of a response
         self.headers: dict[str, str] = {}  # of the runtime's request
         self.received: list[bytes] = []  # HTTP chunks, the prelude among them
         self.trailers: dict[str, str] = {}
@@ -155,14 +157,24 @@ class RuntimeApi:
         deadline_ms: int = FAR_DEADLINE_MS,
         guard: str | None = None,
         refusal: Refusal | None = None,
+        request_id: str | None = None,
     ) -> Invocation:
-        """Queue an invocation. `guard`: its Lambda-Runtime-Invocation-Id; without the echo it is refused (410)."""
+        """Queue an invocation. `guard`: its Lambda-Runtime-Invocation-Id; without the echo it is refused (410).
+
+        An event of bytes is handed out as it is.
+        """
         self._issued += 1
         self._idle.clear()
-        request_id = f"request-{self._issued}"
+        request_id = request_id or f"request-{self._issued}"
         call = Invocation(event, request_id, deadline_ms=deadline_ms, guard=guard, refusal=refusal)
         self._invocations.put_nowait(call)
         return call
+
+    def hang_up(self) -> None:
+        """Close all connections, as may happen while the process is frozen."""
+        for task, writer in self._lines.items():
+            task.cancel()
+            writer.transport.abort()
 
     async def idle(self) -> None:
         """Until the runtime has asked for an invocation and there is none: the environment would freeze now."""
@@ -220,7 +232,8 @@ class RuntimeApi:
             ("Lambda-Runtime-Invoked-Function-Arn", "arn:aws:lambda:eu-west-1:000000000000:function:chat"),
         ]
         headers += [("Lambda-Runtime-Invocation-Id", call.guard)] if call.guard else []
-        await line.answer(200, headers, json.dumps(call.event).encode())
+        event = call.event if isinstance(call.event, bytes) else json.dumps(call.event).encode()
+        await line.answer(200, headers, event)
         line.http.start_next_cycle()
         return await _take(line, call)
 
@@ -231,7 +244,8 @@ async def _take(line: "_Line", call: Invocation) -> bool:
     if isinstance(request, h11.ConnectionClosed):
         call.end(None)  # the runtime's process has ended
         return False
-    call.headers = line.expect(request, "POST", f"/{call.id}/response")
+    call.is_error = request.target.endswith(b"/error")
+    call.headers = line.expect(request, "POST", f"/{call.id}/{'error' if call.is_error else 'response'}")
     chunk = b""
     while not isinstance(event := await line.event(), h11.EndOfMessage):
         chunk += event.data
@@ -303,10 +317,12 @@ class _Line:
 
 
 @asynccontextmanager
-async def serving(app: Application) -> AsyncIterator[RuntimeApi]:
+async def serving(app: Application, trigger: Trigger = answer_nothing) -> AsyncIterator[RuntimeApi]:
     """A platform, and on it the runtime that serves `app`. If that ends by itself, its error is raised."""
     async with RuntimeApi() as api:
-        runtime = asyncio.create_task(serve(app, api.address, TaskBackground(), SystemClock()))
+        runtime = asyncio.create_task(
+            serve(app, api.address, TaskBackground(), SystemClock(), trigger=trigger)
+        )
         try:
             yield api
         finally:

@@ -17,6 +17,7 @@ def url_event(
     headers: Mapping[str, str] | None = None,
     cookies: Sequence[str] = (),
     body: bytes = b"",
+    source_ip: str = "192.0.2.1",
 ) -> dict[str, Any]:
     """The event of a call. A body that is not UTF-8 comes in base 64."""
     domain = "abcdefgh.lambda-url.eu-west-1.on.aws"
@@ -25,7 +26,7 @@ def url_event(
         "method": method,
         "path": path,
         "protocol": "HTTP/1.1",
-        "sourceIp": "192.0.2.1",
+        "sourceIp": source_ip,
         "userAgent": "test",
     }
     event: dict[str, Any] = {

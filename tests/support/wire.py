@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import socket
+import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -70,6 +72,17 @@ class Wire:
             pieces.append((await self._reader.readexactly(size + 2))[:-2])
         await self._reader.readexactly(2)
         return b"".join(pieces)
+
+    async def read_until(self, text: bytes) -> None:
+        """Read as far as this text."""
+        async with asyncio.timeout(PATIENCE_S):
+            await self._reader.readuntil(text)
+
+    def reset(self) -> None:
+        """Break the connection off."""
+        connection: socket.socket = self._writer.get_extra_info("socket")
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self._writer.transport.abort()
 
     async def is_closed(self) -> bool:
         """Wait for the server's end of the connection; False where it has something more to say."""

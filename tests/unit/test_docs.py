@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from dataclasses import fields
+from datetime import timedelta
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -20,9 +21,10 @@ from common.metering.window import COUNTED, SUB_WINDOW_MS
 from common.model.errors import LimitError
 from common.model.limits import MAX_NANOUSD
 from common.model.price import Prices, usd_per_million
-from common.model.usage import Tokens
+from common.model.usage import AttemptRecord, Booked, Tokens, UsageRecord
 from common.settings import EMBEDDED_MODEL, ProviderKind, ServerSettings, SettingsError, parse_settings
 from common.settings.tables import BudgetTable, ModelTable, PlanTable, PriceTable
+from common.targets.registry import JOBS, job_of
 from common.wire.openai.errors import KINDS
 
 REPOSITORY: Final = Path(__file__).parents[2]
@@ -34,7 +36,7 @@ _FENCE: Final = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _SPAN: Final = re.compile(r"`([^`\n]+)`")
 _LINK: Final = re.compile(r"\[[^\]]+\]\(([^)\s]+)\)")
 _COMMAND: Final = re.compile(r"^(?:\$ )?(?:\.venv/bin/)?sluice(?= )(.*)", re.MULTILINE)
-_MAKE: Final = re.compile(r"^(?:\$ )?make ([a-z]+)", re.MULTILINE)
+_MAKE: Final = re.compile(r"^(?:\$ )?make ([a-z-]+)", re.MULTILINE)
 _PATH: Final = re.compile(r"(?:\.ci|common|functions|tests|infra|docs|benchmarks)/[\w./-]*")
 
 
@@ -142,7 +144,7 @@ def test_configuration_parses(page: Path) -> None:
 @ON_EVERY_PAGE
 def test_commands_exist(page: Path) -> None:
     """A command of `sluice` that is named exists, and so do its options; a target of make likewise."""
-    targets = set(re.findall(r"^([a-z]+):", (REPOSITORY / "Makefile").read_text(), re.MULTILINE))
+    targets = set(re.findall(r"^([a-z-]+):", (REPOSITORY / "Makefile").read_text(), re.MULTILINE))
     mistakes = []
     for text in code(page):
         mistakes += [COMMANDS.mistake(line.split()) for line in _COMMAND.findall(text)]
@@ -196,7 +198,9 @@ def test_every_bound_is_described() -> None:
     """The page on configuration shows all of `[server]`, with the values that hold without it."""
     (shown,) = (block.text for block in blocks(CONFIGURATION) if "[server]" in block.text)
     assert parse_settings(shown, {}).server == ServerSettings()
-    assert re.findall(r"^(\w+) =", shown, re.MULTILINE) == [field.name for field in fields(ServerSettings)]
+    # one that has no value by itself is commented out
+    names = re.findall(r"^(?:# )?(\w+) =", shown, re.MULTILINE)
+    assert names == [field.name for field in fields(ServerSettings)]
 
 
 MISTAKEN: Final = """
@@ -248,6 +252,15 @@ def test_how_long_a_gateway_remembers(page: Path) -> None:
     assert said == {f"{CACHE_S:.0f}"}
 
 
+def test_every_job_is_described() -> None:
+    """It names all jobs, and how often they run."""
+    units = {"min": "minutes", "h": "hours"}
+    told = {name.strip("`"): every.split() for name, every in rows(CONFIGURATION, "job").items()}
+    assert {name: timedelta(**{units[unit]: int(number)}) for name, (number, unit) in told.items()} == {
+        name: job_of(name).every for name in JOBS
+    }
+
+
 # -- the page on metering ----------------------------------------------------------------------------------------------
 
 
@@ -276,7 +289,15 @@ def test_every_part_of_a_plan_is_translated() -> None:
     named = {
         re.findall(r"`(\w+)`", first)[0] for first in rows(METERING, "part of a plan") if first[0] == "`"
     }
-    assert named == {field.name for field in fields(Plan)} - {"hold", "swept"}
+    assert named == set(Plan._fields) - {"hold", "swept"}
+
+
+@pytest.mark.parametrize("values", [UsageRecord, AttemptRecord])
+def test_every_field_of_a_record_is_described(values: type) -> None:
+    """The page says what each field of a usage record and of its attempts is, and by what an attempt may be booked."""
+    spans = set(_SPAN.findall(prose(METERING)))
+    assert {field.name for field in fields(values)} - spans == set()
+    assert rows(METERING, "booked by").keys() == {f"`{each}`" for each in Booked}
 
 
 def test_example_of_a_hold() -> None:

@@ -5,9 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from common.model.catalog import Modality, Tier
 from common.settings import (
     DEFAULT_TOML,
     LogLevel,
+    OnDisconnect,
     ProviderKind,
     Secret,
     ServerSettings,
@@ -16,12 +18,20 @@ from common.settings import (
     parse_settings,
 )
 
-KEYS = {"KEY": "key-one", "OTHER": " key-two\n", "EMPTY": " \n", "BAD": "key\nx", "FOREIGN": "schlüssel"}
+KEYS = {
+    "KEY": "key-one",
+    "OTHER": " key-two\n",
+    "EMPTY": " \n",
+    "BAD": "a key with\na second line",
+    "FOREIGN": "schlüssel",
+    "LONG": "0123456789abcdef",
+}
 ROOT = Path(__file__).parents[2]
 SECTIONS = "not a known section; known: server, providers, models"
 ADDRESS = "expected an address like https://llm.example.com/v1"
 REFERENCE = 'expected "env:NAME" or a list of such: this file holds no secret'
 TARGET = 'expected "provider/upstream-model"'
+MODALITIES = "expected 'text', 'image', 'audio' or 'file'"
 KINDS = "expected 'openai', 'openrouter' or 'embedded'"
 ORIGIN = "expected an origin like https://app.example.com, in lower case and without a path"
 SERVER_KEYS = ", ".join(field.name for field in dataclasses.fields(ServerSettings))
@@ -84,6 +94,7 @@ def test_server() -> None:
     connect_timeout_s = 1
     first_byte_timeout_s = 0.5
     idle_timeout_s = 900
+    total_timeout_s = 3000
     log_level = "debug"
     cors_origins = ["https://app.example.com", "http://localhost:3000", "https://[::1]:8443"]
     docs = true
@@ -94,11 +105,43 @@ def test_server() -> None:
         connect_timeout_s=1.0,
         first_byte_timeout_s=0.5,
         idle_timeout_s=900.0,
+        total_timeout_s=3000.0,
         log_level=LogLevel.DEBUG,
         cors_origins=("https://app.example.com", "http://localhost:3000", "https://[::1]:8443"),
         docs=True,
         base_urls={"models": "https://models.example.com"},
     )
+
+
+def test_secret_of_the_server() -> None:
+    """The key that end users are hashed with is a reference; its value does not print."""
+    settings = parse_settings('[server]\nend_user_key = "env:LONG"\ndocs = true', KEYS)
+    assert settings.server == ServerSettings(docs=True, end_user_key=Secret("0123456789abcdef"))
+    assert "0123456789abcdef" not in repr(settings)
+
+
+def test_secrets() -> None:
+    """All that must never be shown is known, for the log to keep it back."""
+    keys = 'kind = "openrouter"\napi_key = ["env:KEY", "env:OTHER"]'
+    text = f'[server]\nend_user_key = "env:LONG"\n[providers.a]\n{keys}\n[providers.b]\nkind = "embedded"'
+    assert parse_settings(text, KEYS).secrets == ["key-one", "key-two", "0123456789abcdef"]
+    assert parse_settings("", {}).secrets == []
+
+
+@pytest.mark.parametrize(
+    ("body", "policy"),
+    [
+        ('kind = "openai"\nbase_url = "http://x"', OnDisconnect.CANCEL),
+        ('kind = "embedded"', OnDisconnect.CANCEL),
+        ('kind = "openrouter"\napi_key = "env:KEY"', OnDisconnect.RECONCILE),
+        ('kind = "openrouter"\napi_key = "env:KEY"\non_disconnect = "cancel"', OnDisconnect.CANCEL),
+        ('kind = "openrouter"\napi_key = "env:KEY"\non_disconnect = "drain"', OnDisconnect.DRAIN),
+        ('kind = "openai"\nbase_url = "http://x"\non_disconnect = "drain"', OnDisconnect.DRAIN),
+    ],
+)
+def test_on_disconnect(body: str, policy: OnDisconnect) -> None:
+    """As the provider's kind does, unless the table says something else."""
+    assert parse_settings(f"[providers.p]\n{body}", {"KEY": "k"}).providers["p"].on_disconnect is policy
 
 
 def test_providers_and_models() -> None:
@@ -120,6 +163,15 @@ def test_providers_and_models() -> None:
     assert settings.providers["a"].base_url == "http://[::1]:8000/v1"
     model = settings.models["gpt-4o mini/é"]
     assert [(each.provider, each.model) for each in model.targets] == [("b.c", "x/y:free"), ("a", "z")]
+
+
+def test_what_clients_are_told_of_a_model() -> None:
+    """Tier and modalities are kept, each modality once, in the order of the file; a model need not have them."""
+    rest = 'targets = ["one/x"]\n'
+    text = f'{PROVIDER}[models.a]\n{rest}tier = "premium"\nmodalities = ["image", "text", "image"]\n[models.b]\n{rest}'
+    models = parse_settings(text, {}).models
+    assert (models["a"].tier, models["a"].modalities) == (Tier.PREMIUM, (Modality.IMAGE, Modality.TEXT))
+    assert (models["b"].tier, models["b"].modalities) == (None, ())
 
 
 @pytest.mark.parametrize(
@@ -166,7 +218,11 @@ def test_base_url(written: str, meant: str) -> None:
             "expected neither base_url nor api_key for this kind",
         ),
         ('kind = "embedded"\napi_key = "env:KEY"', "", "expected neither base_url nor api_key for this kind"),
-        ('kind = "embedded"\nurl = "x"', "url", "not a known key; known: kind, base_url, api_key"),
+        (
+            'kind = "embedded"\nurl = "x"',
+            "url",
+            "not a known key; known: kind, base_url, api_key, on_disconnect",
+        ),
         *(
             (f'kind = "openai"\nbase_url = {url}', "base_url", ADDRESS)
             for url in (
@@ -211,6 +267,14 @@ def test_base_url(written: str, meant: str) -> None:
                 '["env:KEY", "sk-0123"]',
                 "{env = 'KEY'}",
             )
+        ),
+        *(
+            (
+                f'kind = "{kind}"\non_disconnect = "reconcile"' + more,
+                "on_disconnect",
+                'expected "cancel" or "drain": this kind cannot be asked later',
+            )
+            for kind, more in (("embedded", ""), ("openai", '\nbase_url = "http://x"'))
         ),
         ('kind = "openrouter"\napi_key = "env:NONE"', "api_key", "expected the variable NONE to be set"),
         ('kind = "openrouter"\napi_key = "env:EMPTY"', "api_key", "expected the variable EMPTY to be set"),
@@ -268,6 +332,21 @@ def test_provider_mistakes(body: str, key: str, expected: str) -> None:
         ('base_urls = { models = "/v1" }', "base_urls.models", ORIGIN),
         ("port = 80", "port", f"not a known key; known: {SERVER_KEYS}"),
         ('"a b" = 1', '"a b"', f"not a known key; known: {SERVER_KEYS}"),
+        *(
+            (f"end_user_key = {wrong}", "end_user_key", 'expected "env:NAME": this file holds no secret')
+            for wrong in (
+                '"a key that stands here"',
+                '"env:"',
+                '""',
+                "5",
+                "[]",
+                '["env:LONG"]',
+                '{value = "x"}',
+            )
+        ),
+        ('end_user_key = "env:NONE"', "end_user_key", "expected the variable NONE to be set"),
+        ('end_user_key = "env:KEY"', "end_user_key", "expected at least 16 characters in the variable KEY"),
+        ('end_user_key = "env:BAD"', "end_user_key", "expected printable ASCII in the variable BAD"),
     ],
 )
 def test_server_mistakes(body: str, key: str, expected: str) -> None:
@@ -293,6 +372,16 @@ def test_not_a_number() -> None:
         ),
         ('targets = ["two/x"]', ".targets.0", 'no provider "two"; there are: one'),
         ('targets = ["One/x"]', ".targets.0", 'no provider "One"; there are: one'),
+        *(
+            (f'targets = ["one/x"]\ntier = {tier}', ".tier", "expected 'premium', 'standard' or 'budget'")
+            for tier in ('"cheap"', '""', '"Premium"', "1")
+        ),
+        *(
+            (f'targets = ["one/x"]\nmodalities = ["text", {other}]', ".modalities.1", MODALITIES)
+            for other in ('"video"', '""', '"Image"')
+        ),
+        ('targets = ["one/x"]\nmodalities = []', ".modalities", "expected at least one"),
+        ('targets = ["one/x"]\nmodalities = "text"', ".modalities", "expected a valid array"),
     ],
 )
 def test_model_mistakes(body: str, key: str, expected: str) -> None:

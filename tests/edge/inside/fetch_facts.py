@@ -10,6 +10,7 @@ from common.ports import Timeouts, UpstreamRequest
 
 _PATIENCE = Timeouts(connect_s=10, first_byte_s=10, idle_s=10)
 _HASTE = Timeouts(connect_s=0.1, first_byte_s=0.1, idle_s=0.1)
+_HASTE_IN_TOTAL = Timeouts(connect_s=10, first_byte_s=10, idle_s=10, total_s=0.2)
 _HEADERS = (("authorization", "Bearer k"), ("x-twice", "1"), ("x-twice", "2"))
 
 
@@ -26,6 +27,7 @@ async def gather() -> dict[str, object]:
     return {
         **impatient,
         **patient,
+        "/trickle": await _outcome(_request(f"{url}/trickle", timeouts=_HASTE_IN_TOTAL)),
         "get": await _outcome(_request(f"{url}/empty", method="GET")),
         "deserted": await _outcome(_request(deserted)),
         "not an address": await _outcome(_request("nowhere")),

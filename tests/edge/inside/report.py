@@ -14,7 +14,7 @@ from tests.edge.inside.import_watch import ImportWatch
 from tests.edge.inside.workerd import allow_entropy, import_patch_manager
 
 # what the entry of a Worker imports besides its function
-AROUND: Final = ("common.http.app", "common.adapters.cloudflare.fetch")
+AROUND: Final = ("common.targets.cloudflare.entry",)
 
 
 async def main() -> str:

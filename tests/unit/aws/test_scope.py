@@ -26,6 +26,7 @@ _QUERY = st.lists(st.sampled_from(["a", "b", "=", "&", "+", "%20", "%C3%A9", "?"
 _COOKIE = st.sampled_from(["a=1", "b=2, 3", 'c="é"', "a=2", "d="])
 _HOST = st.sampled_from([{}, {"host": "llm.example.com"}, {"host": "llm.example.com:8443"}])
 _EDGE = st.sampled_from([{}, {"x-forwarded-port": "8080"}, {"x-forwarded-proto": "http"}])
+_REPEATED = st.sampled_from([{}, {"accept": "a,b"}, {"x-forwarded-for": "198.51.100.7,192.0.2.1"}])
 _EVENTS = st.builds(
     url_event,
     st.sampled_from(["GET", "POST", "DELETE", "OPTIONS"]),
@@ -36,9 +37,11 @@ _EVENTS = st.builds(
         st.dictionaries(_TOKEN, _VALUE, max_size=5),
         _HOST,
         _EDGE,
+        _REPEATED,
     ),
     cookies=st.lists(_COOKIE, max_size=3),
     body=st.binary(max_size=40) | st.text(max_size=20).map(str.encode),
+    source_ip=st.ip_addresses().map(str),
 )
 
 

@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from common import __version__
 from common.cli.lazy import LazyGroup
 from common.cli.root import sluice
-from common.cli.serve import FUNCTIONS
+from common.targets.registry import FUNCTIONS, JOBS, function_of, job_of
 
 
 def commands(group: click.Group = sluice, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
@@ -44,7 +44,7 @@ def test_version() -> None:
 
 
 @pytest.mark.parametrize(
-    "words", [["nonsense"], ["keys", "nonsense"], ["keys", "members"], ["users", "described"]]
+    "words", [["nonsense"], ["keys", "nonsense"], ["keys", "described"], ["users", "described"]]
 )
 def test_unknown(words: list[str]) -> None:
     """What is no command is used wrongly, modules that commands share among it."""
@@ -56,7 +56,20 @@ def test_unknown(words: list[str]) -> None:
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_functions_are_called_like_their_modules(name: str) -> None:
     """What `--function` takes is the name that the function has everywhere."""
-    assert import_module(f"functions.{name}").function.name == name
+    assert function_of(name).name == name
+
+
+@pytest.mark.parametrize("name", JOBS)
+def test_jobs_are_called_like_their_modules(name: str) -> None:
+    """What `sluice jobs run` takes is the name that the job has everywhere."""
+    assert job_of(name).name == name
+
+
+def test_the_list_of_jobs_is_whole() -> None:
+    """A module of `functions` is in the list exactly if it exports a job."""
+    modules = [import_module(f"functions.{name}") for name in (*FUNCTIONS, *JOBS)]
+    exported = {module.__name__.removeprefix("functions.") for module in modules if hasattr(module, "job")}
+    assert exported == set(JOBS)
 
 
 @pytest.mark.parametrize(

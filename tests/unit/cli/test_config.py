@@ -30,6 +30,8 @@ targets = [
 ]
 context_length = 128_000
 max_output_tokens = 16_384
+tier = "budget"
+modalities = ["text"]
 
 [plans.standard]
 requests_per_minute = 60
@@ -89,6 +91,26 @@ def test_summary(folder: Path) -> None:
     )
 
 
+def test_summary_of_plans(folder: Path) -> None:
+    """What is only observed is told apart; so are alerts, and what lets requests pass while the storage fails."""
+    (folder / "sluice.toml").write_text("""
+[plans.standard]
+max_parallel = 4
+budget = { day = "5", alerts = [80, 50] }
+[plans.pilot]
+max_parallel = { limit = 4, mode = "observe" }
+on_storage_failure = "allow"
+""")
+    assert check().stdout.endswith(
+        "Plans\n"
+        "NAME      PARALLEL      USD/DAY    ALERTS      ON STORAGE FAILURE\n"
+        "standard  4             5.00       50 %, 80 %  refuse\n"
+        "pilot     4 (observed)  unlimited              allow\n"
+    )
+    pilot = json.loads(check("--json").stdout)["plans"]["pilot"]
+    assert (pilot["observed"], pilot["on_storage_failure"]) == (["max_parallel"], "allow")
+
+
 def test_summary_json(folder: Path) -> None:
     """The same for scripts."""
     (folder / "other.toml").write_text(FULL)
@@ -101,7 +123,9 @@ def test_summary_json(folder: Path) -> None:
             "backup": {"kind": "openai", "base_url": "https://llm.example.com/v1", "api_keys": 2},
             "embedded": {"kind": "embedded", "base_url": None, "api_keys": 0},
         },
-        "models": {"small": {"targets": told["models"]["small"]["targets"]}},
+        "models": {
+            "small": {"tier": "budget", "modalities": ["text"], "targets": told["models"]["small"]["targets"]}
+        },
         "plans": {
             "standard": {
                 "limits": {
@@ -109,9 +133,18 @@ def test_summary_json(folder: Path) -> None:
                     "requests_per_minute": 60,
                     "budget_month": {"nanousd": 50 * 10**9, "usd": "50.00"},
                 },
+                "observed": [],
+                "alerts": [],
+                "on_storage_failure": "refuse",
                 "max_output_tokens": None,
             },
-            "premium": {"limits": NO_LIMITS, "max_output_tokens": 4_096},
+            "premium": {
+                "limits": NO_LIMITS,
+                "observed": [],
+                "alerts": [],
+                "on_storage_failure": "refuse",
+                "max_output_tokens": 4_096,
+            },
         },
     }
     first, second, third = told["models"]["small"]["targets"]

@@ -7,6 +7,7 @@ import pytest
 
 from common.cli import limits
 from common.model.limits import Limit
+from common.model.money import MONEY, usd
 from common.settings.tables import UNLIMITED
 
 NANO = 10**9
@@ -28,7 +29,7 @@ def taken(*words: str) -> dict[str, Any]:
 def test_every_limit_is_an_option() -> None:
     """There is one for each limit, named as in the configuration."""
     words = [word for limit in Limit for word in (f"--{limit.replace('_', '-')}", "7")]
-    assert taken(*words) == {limit.value: 7 * NANO if limit in limits.MONEY else 7 for limit in Limit}
+    assert taken(*words) == {limit.value: 7 * NANO if limit in MONEY else 7 for limit in Limit}
 
 
 @pytest.mark.parametrize(
@@ -106,4 +107,4 @@ def test_changes() -> None:
 )
 def test_usd(nanousd: int, told: str) -> None:
     """Every nano-dollar is told, and cents always."""
-    assert limits.usd(nanousd) == told
+    assert usd(nanousd) == told

@@ -25,7 +25,10 @@ def test_unusable_data_folder(tmp_path: Path, group: str, words: list[str]) -> N
 
 READING = [
     pytest.param("keys", ["list"], id="keys list"),
-    pytest.param("keys", ["delete", "key_none"], id="keys delete"),
+    *(
+        pytest.param("keys", [name, "key_none"], id=f"keys {name}")
+        for name in ("delete", "show", "rotate", "disable", "enable")
+    ),
     pytest.param("users", ["list"], id="users list"),
     pytest.param("users", ["show", "ada"], id="users show"),
 ]

@@ -1,9 +1,17 @@
 """`sluice users`."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from common.access.managed_keys import TRIES
+from common.adapters.memory import MemoryUserStore
+from common.cli.users.set import _set
+from common.model.errors import StorageUnavailable
+from common.model.ids import UserId
+from common.model.limits import Limit
+from common.model.principal import UserRecord
 from tests.unit.cli.commands import Commands
 
 PLANS = """
@@ -87,6 +95,38 @@ def test_set_used_wrongly(tmp_path: Path, users: Commands, words: list[str]) -> 
     result = users.run("set", *words)
     assert (result.exit_code, result.stdout) == (2, "")
     assert not (tmp_path / "data").exists()
+
+
+class Contended(MemoryUserStore):
+    """A store in which somebody else is faster, some times, and gives the user a limit."""
+
+    def __init__(self, times: int) -> None:
+        super().__init__()
+        self.left = times
+
+    async def put(self, record: UserRecord) -> bool:
+        """See `UserStore.put`."""
+        if self.left:
+            self.left -= 1
+            stored = await self.find(record.id) or UserRecord(record.id, 1)
+            await super().put(replace(stored, overrides={Limit.MAX_PARALLEL: self.left}))
+        return await super().put(record)
+
+
+@pytest.mark.parametrize("times", [0, 1, TRIES - 1])
+async def test_set_at_once(times: int) -> None:
+    """What others set meanwhile stays, and so does what is set here."""
+    store = Contended(times)
+    record = await _set(store, UserId("ada"), None, {"budget_day": 5})
+    stored = await store.find(UserId("ada"))
+    assert stored == replace(record, version=times + 1)
+    assert stored.overrides == {Limit.BUDGET_DAY: 5, **({Limit.MAX_PARALLEL: 0} if times else {})}
+
+
+async def test_set_that_always_loses() -> None:
+    """Whoever is always slower is told to try again."""
+    with pytest.raises(StorageUnavailable, match="try again"):
+        await _set(Contended(TRIES), UserId("ada"), "standard", {})
 
 
 # -- list and show -----------------------------------------------------------------------------------------------------

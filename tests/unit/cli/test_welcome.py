@@ -229,3 +229,15 @@ def test_create_key_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("PATH", "/nowhere")
     assert create_key_command(".venv/bin/sluice", default) == ".venv/bin/sluice keys create --user NAME"
     assert create_key_command("sluice", Path("my data")) == "sluice keys create --user NAME --data 'my data'"
+
+
+# -- without authentication --------------------------------------------------------------------------------------------
+
+
+def test_insecure() -> None:
+    """Where no key is asked for, that is said, and what there is to paste has none."""
+    started = replace(FIRST, first_key=None, insecure=True)
+    assert "\nAPI key    none is asked for (--insecure)\n" in text(started)
+    assert "Authorization" not in " ".join(curl(started))
+    assert "SLUICE_KEY" not in text(started)
+    assert 'api_key="none"' in snippet(started)

@@ -182,5 +182,5 @@ def test_busy_row_is_one_write_unit() -> None:
     ids = [new_request_id(NOW_MS // 1000 + 600, rng) for _ in range(32)]
     busy = row(*[Hold(id_, 4_123_456_789, 60_000, INDEX) for id_ in ids], **counts)
     item = to_item("key:key_0123456789ab", busy)
-    assert sum(len(name) + size(value) for name, value in item.items()) == 1_012
+    assert sum(len(name) + size(value) for name, value in item.items()) == 1_014
     assert sum(len(name) + size(value) for name, value in to_item("key:key_0123456789ab").items()) < 140

@@ -20,7 +20,7 @@ HEAVY: Final = {
 PROGRAM: Final = """
 import sys
 sys.path.insert(0, sys.argv[1])
-import common.adapters.dynamodb.rows, common.adapters.dynamodb.usage
+from common.adapters.dynamodb import keys, rows, usage, users
 print(*sorted({name.partition(".")[0] for name in sys.modules}))
 """
 

@@ -1,6 +1,7 @@
 """`EventStream`: when a streamed answer begins, how it stays alive, and how it ends."""
 
 import asyncio
+from collections.abc import Callable
 
 import pytest
 
@@ -46,9 +47,14 @@ class Recorder:
         self.ended = True
 
 
-def stream(out: Recorder, background: TaskBackground, silence_s: float = NEVER_S) -> EventStream:
+def stream(
+    out: Recorder,
+    background: TaskBackground,
+    silence_s: float = NEVER_S,
+    on_stalled: Callable[[], None] = lambda: None,
+) -> EventStream:
     """A stream to `out`."""
-    return EventStream(out, background, lambda: [(b"x-own", b"1")], silence_s)
+    return EventStream(out, background, lambda: [(b"x-own", b"1")], on_stalled, silence_s)
 
 
 async def test_nothing_is_committed_before_the_first_write() -> None:
@@ -104,6 +110,33 @@ async def test_keep_alive_to_nobody(caplog: pytest.LogCaptureFixture) -> None:
     assert out.written == []
     assert caplog.records == []
     client.stop()
+
+
+@pytest.mark.parametrize("last", [False, True], ids=["write", "end"])
+async def test_stalled_client(monkeypatch: pytest.MonkeyPatch, *, last: bool) -> None:
+    """A client that takes nothing for long is told of, whether more is to come or not; one that is only slow is not."""
+    out, stalled = Recorder(), asyncio.Event()
+    client = stream(out, TaskBackground(), silence_s=0.001, on_stalled=stalled.set)
+    out.open.clear()
+    writing = asyncio.create_task(client.end(b"1") if last else client.write(b"1"))
+    await asyncio.sleep(0.01)
+    assert not stalled.is_set()
+    monkeypatch.setattr(delivery, "STALLED_S", 0.005)
+    await asyncio.wait_for(stalled.wait(), 5)
+    out.open.set()
+    await writing
+    client.stop()
+
+
+async def test_stalled_before_anything_was_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sign of life that nobody takes is given up as well, and nothing is left behind."""
+    monkeypatch.setattr(delivery, "STALLED_S", 0.005)
+    out, background, stalled = Recorder(), TaskBackground(), asyncio.Event()
+    out.open.clear()
+    client = stream(out, background, silence_s=0.001, on_stalled=stalled.set)
+    await asyncio.wait_for(stalled.wait(), 5)
+    client.stop()
+    assert await background.drain(1) == 0
 
 
 async def test_failure_is_an_event() -> None:

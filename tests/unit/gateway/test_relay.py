@@ -59,7 +59,7 @@ class Client:
 async def run(provider: Provider, *, stalls: bool) -> ChatStream:
     """Relay until the client has gone, or is given up; what is known of the answer then."""
     answer = ChatStream(show_usage=False)
-    client = EventStream(Client(stalls=stalls), TaskBackground(), list)
+    client = EventStream(Client(stalls=stalls), TaskBackground(), list, lambda: None)
     try:
         with pytest.raises((ClientLeft, TimeoutError)):
             async with asyncio.timeout(0.01 if stalls else None):

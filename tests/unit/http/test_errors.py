@@ -99,12 +99,12 @@ async def test_status() -> None:
         (errors.BodyTooLarge("x"), Outcome.CLIENT, "body_too_large"),
         (
             errors.RateLimited("x", limit=Limit.REQUESTS_PER_DAY, retry_after_ms=1),
-            Outcome.CLIENT,
+            Outcome.LIMIT,
             "rate_limit_exceeded",
         ),
         (
             errors.BudgetInFlight("x", limit=Limit.BUDGET_DAY, retry_after_ms=1),
-            Outcome.CLIENT,
+            Outcome.LIMIT,
             "budget_in_flight",
         ),
         (errors.UpstreamBroken("x"), Outcome.UPSTREAM, "provider_error"),

@@ -2,7 +2,7 @@
 
 import pytest
 
-from common.http.headers import AnswerHeaders, client_request_id
+from common.http.headers import AnswerHeaders, client_request_id, client_session_id, trace_id
 from common.model.ids import RequestId
 from common.telemetry.request_facts import RequestFacts
 
@@ -87,3 +87,55 @@ def test_foreign_origin(origin: bytes) -> None:
     for origins in ((), (APP,)):
         found = headers({b"origin": origin}, origins=origins)
         assert not [name for name in found if name.startswith("access-control-")]
+
+
+TRACE, PARENT = b"0af7651916cd43dd8448eb211c80319c", b"b7ad6b7169203331"
+
+
+@pytest.mark.parametrize(
+    ("given", "trace"),
+    [
+        (b"00-%b-%b-01" % (TRACE, PARENT), TRACE.decode()),
+        (b"00-%b-%b-00" % (TRACE, PARENT), TRACE.decode()),
+        (b"01-%b-%b-01" % (TRACE, PARENT), TRACE.decode()),
+        (b"cc-%b-%b-01-what-comes" % (TRACE, PARENT), TRACE.decode()),
+        (b"00-%b-%b-01-what-comes" % (TRACE, PARENT), None),
+        (b"cc-%b-%b-01.what-comes" % (TRACE, PARENT), None),
+        (b"ff-%b-%b-01" % (TRACE, PARENT), None),
+        (b"00-%b-%b-01" % (b"0" * 32, PARENT), None),
+        (b"00-%b-%b-01" % (TRACE, b"0" * 16), None),
+        (b"00-%b-%b-01" % (TRACE.upper(), PARENT), None),
+        (b"00-%b-%b-01" % (TRACE[1:], PARENT), None),
+        (b"00-%b-%b-01" % (b"g" + TRACE[1:], PARENT), None),
+        (b"00-%b-%b-1" % (TRACE, PARENT), None),
+        (b"00-%b-%b" % (TRACE, PARENT), None),
+        (b"00-%b-%b-01\n" % (TRACE, PARENT), None),
+        (TRACE, None),
+        (b"", None),
+    ],
+)
+def test_trace(given: bytes, trace: str | None) -> None:
+    """The trace's id is taken from a header that W3C's rules call valid, of later versions too, and from no other."""
+    assert trace_id({b"traceparent": given}) == trace
+
+
+def test_no_trace() -> None:
+    """Without the header there is none."""
+    assert trace_id({}) is None
+
+
+@pytest.mark.parametrize(
+    ("given", "session"),
+    [
+        (b"conv-2026-04-30-abc", "conv-2026-04-30-abc"),
+        (b"a\x00b\x1b[2J\xff", "ab[2J"),
+        (b"x" * 5_000, "x" * 128),
+        (b"of sk-sluice-0123456789", "of [hidden]"),
+        (b"\x01\x02", None),
+        (b"", None),
+    ],
+    ids=["plain", "controls", "long", "key", "nothing else", "empty"],
+)
+def test_session(given: bytes, session: str | None) -> None:
+    """A session's id is printable, bounded and no key, or none."""
+    assert client_session_id({b"x-session-id": given}) == session

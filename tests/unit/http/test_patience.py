@@ -4,7 +4,9 @@ import asyncio
 
 import pytest
 
-from common.http.patience import Patience
+from common.http.patience import Patience, PatienceOfEach
+
+BOTH = pytest.mark.parametrize("kind", [Patience, PatienceOfEach])
 
 
 async def never() -> None:
@@ -12,26 +14,28 @@ async def never() -> None:
     await asyncio.get_running_loop().create_future()
 
 
-def hasty(limit_s: float) -> Patience:
+def hasty(limit_s: float, kind: type[Patience] = Patience) -> Patience:
     """One with little patience."""
-    patience = Patience()
+    patience = kind()
     patience.limit_s = limit_s
     return patience
 
 
-async def test_in_time() -> None:
+@BOTH
+async def test_in_time(kind: type[Patience]) -> None:
     """What comes in time is handed on, an error too."""
 
     async def fail() -> None:
         raise KeyError("x")
 
-    patience = hasty(60)
+    patience = hasty(60, kind)
     assert await patience.wait(asyncio.sleep(0, "body")) == "body"
     with pytest.raises(KeyError):
         await patience.wait(fail())
 
 
-async def test_too_late() -> None:
+@BOTH
+async def test_too_late(kind: type[Patience]) -> None:
     """What does not is cancelled, and `TimeoutError` says so; the task that waited goes on."""
     ended = False
 
@@ -43,22 +47,24 @@ async def test_too_late() -> None:
             ended = True
 
     with pytest.raises(TimeoutError):
-        await hasty(0.01).wait(long())
+        await hasty(0.01, kind).wait(long())
     assert ended
     await asyncio.sleep(0)
 
 
-async def test_one_timer_for_many() -> None:
-    """Many that wait are each ended by one timer, and so are those that come after it has rung."""
-    patience = hasty(0.01)
+@BOTH
+async def test_many(kind: type[Patience]) -> None:
+    """Many that wait are each ended, by one timer or by their own, and so are those that come afterwards."""
+    patience = hasty(0.01, kind)
     for _ in range(2):
         outcomes = await asyncio.gather(*(patience.wait(never()) for _ in range(50)), return_exceptions=True)
         assert [type(each) for each in outcomes] == [TimeoutError] * 50
 
 
-async def test_who_is_in_time_is_left_alone() -> None:
+@BOTH
+async def test_who_is_in_time_is_left_alone(kind: type[Patience]) -> None:
     """One that began later is not ended with one that began earlier."""
-    patience = hasty(0.05)
+    patience = hasty(0.05, kind)
     late = asyncio.ensure_future(patience.wait(never()))
     await asyncio.sleep(0.03)
     gate: asyncio.Future[str] = asyncio.get_running_loop().create_future()
@@ -70,9 +76,10 @@ async def test_who_is_in_time_is_left_alone() -> None:
     assert await later == "body"
 
 
-async def test_cancelled_by_somebody_else() -> None:
+@BOTH
+async def test_cancelled_by_somebody_else(kind: type[Patience]) -> None:
     """A cancellation from outside stays one."""
-    patience = hasty(60)
+    patience = hasty(60, kind)
     waiting = asyncio.ensure_future(patience.wait(never()))
     await asyncio.sleep(0)
     waiting.cancel()

@@ -56,6 +56,8 @@ FIELDS: dict[str, set[str]] = {
     "metadata": ANY_OBJECT,
     "modalities": STRINGS,
     "user": STRING,
+    "safety_identifier": STRING,
+    "session_id": STRING,
 }
 ROLES = "'developer', 'system', 'user', 'assistant', 'tool' or 'function'"
 REQUIRED = {"model", "messages"}

@@ -1,6 +1,5 @@
 """The decision against a log of every admission, and mutants of the decision that the same machine must find."""
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -36,7 +35,7 @@ class CheckThenAct(Decisions):
     def admit(standing: Standing, limits: Limits, ask: Ask, now_ms: int) -> Refused | Plan:
         """Admit without guards."""
         plan = decision.admit(standing, limits, ask, now_ms)
-        return plan if isinstance(plan, Refused) else replace(plan, at_most={})
+        return plan if isinstance(plan, Refused) else plan._replace(at_most={})
 
 
 class SettledTwice(Decisions):
@@ -45,7 +44,7 @@ class SettledTwice(Decisions):
     @staticmethod
     def settle(standing: Standing, hold_id: RequestId, actual: Actual, now_ms: int) -> Plan:
         """Settle without the guard."""
-        return replace(decision.settle(standing, hold_id, actual, now_ms), holds={})
+        return decision.settle(standing, hold_id, actual, now_ms)._replace(holds={})
 
 
 class HoldForgotten(Decisions):
@@ -55,7 +54,7 @@ class HoldForgotten(Decisions):
     def admit(standing: Standing, limits: Limits, ask: Ask, now_ms: int) -> Refused | Plan:
         """Admit without a hold."""
         plan = decision.admit(standing, limits, ask, now_ms)
-        return plan if isinstance(plan, Refused) else replace(plan, put={})
+        return plan if isinstance(plan, Refused) else plan._replace(put={})
 
 
 class ExpiredGivenBack(Decisions):
@@ -69,7 +68,7 @@ class ExpiredGivenBack(Decisions):
             return plan
         back = sum(hold.cost_nanousd for hold in plan.swept)
         total = plan.add.get("committed_total", 0) - back
-        return replace(plan, add={**plan.add, "committed_total": total})
+        return plan._replace(add={**plan.add, "committed_total": total})
 
 
 class ExpiredForgotten(Decisions):
@@ -82,7 +81,7 @@ class ExpiredForgotten(Decisions):
         if isinstance(plan, Refused):
             return plan
         add = {**plan.add, "in_flight": 1}
-        return replace(plan, add=add, remove=(), swept=())
+        return plan._replace(add=add, remove=(), swept=())
 
 
 def find(mutant: Any) -> str:

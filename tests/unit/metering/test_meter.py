@@ -8,7 +8,7 @@ import pytest
 from common.adapters.memory import MemoryRows
 from common.metering import meter
 from common.metering.meter import TRIES, LimitMeter
-from common.metering.rows import Change, Outcome, Records
+from common.metering.rows import Change, Outcome, Page, Records
 from common.metering.standing import Standing
 from common.model.errors import BudgetExceeded, RateLimited, StorageUnavailable
 from common.model.ids import RequestId
@@ -48,6 +48,14 @@ class WatchedRows:
     async def find(self, request_id: RequestId) -> UsageRecord | None:
         """See `Rows.find`."""
         return await self._rows.find(request_id)
+
+    async def awaiting(self, after: str = "") -> Sequence[UsageRecord]:
+        """See `Rows.awaiting`."""
+        return await self._rows.awaiting(after)
+
+    async def expired(self, now_ms: int, after: str = "") -> Page:
+        """See `Rows.expired`."""
+        return await self._rows.expired(now_ms, after)
 
     def since(self) -> list[str]:
         """What was asked since the last look."""
@@ -249,6 +257,20 @@ async def test_a_reply_that_was_lost(rows: WatchedRows, one: Instance) -> None:
             await one.settle(admission, cost=40)
     assert rows.standings[KEY].counts["committed_total"] == 30
     assert rows.records[ask.request_id] == record(admission, cost=30)
+
+
+@pytest.mark.parametrize("left", [KEY, USER])
+async def test_settled_in_one_row_of_two(rows: WatchedRows, world: World, one: Instance, left: str) -> None:
+    """M3: where rows are written in turn, a process may die between them; whoever settles again ends the other hold."""
+    admission = await one.admit(principal(PLENTY, PLENTY), cost=100, tokens=9)
+    held = rows.standings[left]
+    await one.settle(admission, cost=30, tokens=5)
+    settled, rows.standings[left] = rows.standings[left], held
+    for again in (one, world.instance()):
+        await again.settle(admission, cost=70, tokens=8)
+        assert rows.standings[left] == settled, "by what the first record says"
+        assert rows.records[admission.ask.request_id] == record(admission, cost=30, tokens=5)
+    assert rows.standings[KEY].counts == rows.standings[USER].counts
 
 
 async def test_a_hold_that_is_nowhere(rows: WatchedRows, world: World, one: Instance) -> None:

@@ -222,6 +222,44 @@ def test_several_choices() -> None:
     )  # it gives one, whatever is asked
 
 
+def test_end_of_the_same_choice_twice() -> None:
+    """A choice that tells twice why it ended does not stand for another one that never did."""
+    one, two = event({"content": "a"}), event({"content": "b"}, index=1)
+    stop = event({}, "stop")
+    assert run([one, two, stop, stop], choices=2).failure == BROKE_OFF
+    assert run([one + two + stop + stop], choices=2).failure == BROKE_OFF
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        pytest.param(raw(choices=[], metadata={"finish_reason": "stop"}), id="beside the choices"),
+        pytest.param(event({"finish_reason": "stop", "content": "a"}), id="in the delta"),
+        pytest.param(event({}, "error"), id="an error as the reason"),
+        pytest.param(raw(choices="x", finish_reason="stop"), id="choices that are none"),
+        pytest.param(
+            raw(choices=["x", {"finish_reason": ""}], finish_reason="stop"), id="a choice that is none"
+        ),
+    ],
+)
+def test_no_reason_of_an_end(other: bytes) -> None:
+    """Only a choice's own `finish_reason` ends it, `[DONE]` or not: others of this name mean nothing."""
+    for end in ([], [DONE]):
+        outcome = run([HELLO, other, *end])
+        assert (outcome.sent, outcome.failure) == (HELLO + other, BROKE_OFF)
+
+
+def test_error_of_a_choice() -> None:
+    """An error that stands in a choice, where OpenRouter may put it, ends the stream like one beside the choices."""
+    failed = raw(
+        choices=[{"index": 0, "delta": {}, "error": {"code": 502, "message": "m"}, "finish_reason": "error"}]
+    )
+    for parts in ([HELLO, failed, DONE], [HELLO + failed + DONE], single_bytes(HELLO + failed + DONE)):
+        outcome = run(parts)
+        assert outcome.sent == HELLO
+        assert outcome.failure == (UpstreamFailed, "The provider failed: m", None)
+
+
 # -- what a model writes is not the protocol
 
 TEXTS = [
@@ -252,9 +290,9 @@ def test_text_is_not_protocol(text: str, delta: str) -> None:
     """Text of a model that looks like usage, an error, an end or an event passes byte for byte, and is none."""
     calls = [{"index": 0, "function": {"name": text, "arguments": text}}]
     choice = {"index": 0, "delta": {delta: calls if delta == "tool_calls" else text}, "finish_reason": None}
-    for ascii_only in (True, False):
+    for ascii_only in (True, "\ud800" in text):  # half a character can only be written escaped
         written = json.dumps({"id": "c", "choices": [choice]}, ensure_ascii=ascii_only, separators=(",", ":"))
-        chunk = b"data: " + written.encode("utf-8", "surrogatepass") + b"\n\n"
+        chunk = b"data: " + written.encode() + b"\n\n"
         for parts in ([chunk, STOP, DONE], [chunk + STOP + DONE], single_bytes(chunk + STOP + DONE)):
             outcome = run(parts)
             assert (outcome.sent, outcome.usage, outcome.failure) == (chunk + STOP + DONE, None, None)
@@ -301,6 +339,10 @@ def test_everything_passes() -> None:
             b'data: {"usage":' + b"[" * 100_000 + b"]" * 100_000 + b"}\n\n", id="usage nested too deeply"
         ),
         pytest.param(b"<html><body>502</body></html>\n\n", id="HTML"),
+        pytest.param(b'data: {"choices":[{"delta":{"content":"\xff"}}]}\n\n', id="not UTF-8"),
+        pytest.param(b'data: {"choices":[{"delta":{"content":"\xc3"}}]}\n\n', id="half a character"),
+        pytest.param(b'data: {"choices":[{"delta":{"content":"\xed\xa0\x80"}}]}\n\n', id="surrogate"),
+        pytest.param(b'data: {"choices":[{"finish_reason":"stop"}]]}\n\n', id="end that is no JSON"),
         pytest.param(b"\n\n\n", id="empty lines"),
     ],
 )
@@ -395,3 +437,41 @@ def test_content_bytes() -> None:
     for parts in ([first, *words], [first + b"".join(words)], single_bytes(first + b"".join(words))):
         assert run(parts).content_bytes == 111
     assert run([]).content_bytes == 0
+
+
+# -- the provider's own id
+
+
+@pytest.mark.parametrize(
+    ("first", "id_"),
+    [
+        (raw(id="gen-1", choices=[]), "gen-1"),
+        (raw(choices=[{"index": 0, "delta": {"tool_calls": [{"id": "call_1"}]}}], id="gen-2"), "gen-2"),
+        (raw(id="gen-3", choices=[], usage=USAGE), "gen-3"),
+        (raw(id="gen-4", error={"code": 502, "message": "x"}), "gen-4"),
+        (raw(choices=[{"index": 0, "delta": {"content": '"id":"forged"'}}]), None),
+        (raw(id=None, choices=[]), None),
+        (raw(id=5, choices=[]), None),
+        (raw(id="", choices=[]), None),
+        (raw(id="a\r\nb", choices=[]), None),
+        (raw(id="x" * 129, choices=[]), None),
+        (b"data: {nonsense}\n\n", None),
+        (b"data: {" + b'"a":[' * 100_000 + b"}\n\n", None),
+        (b"", "c"),
+    ],
+)
+def test_id(first: bytes, id_: str | None) -> None:
+    """The id is the first event's, whatever else is in it, if it can be an id; however the bytes are cut."""
+    whole = first + HELLO + STOP + DONE
+    cuts = [[whole], [first, HELLO + STOP, DONE], *([single_bytes(whole)] if len(whole) < 1_000 else [])]
+    for parts in cuts:
+        for cls in (ChatStream, SlowChatStream):
+            stream = cls(show_usage=False)
+            for part in parts:
+                stream.feed(part)
+            assert stream.id == id_
+
+
+def test_no_id() -> None:
+    """A stream that has not begun has none."""
+    assert ChatStream(show_usage=False).id is None

@@ -14,10 +14,15 @@ from common.model.errors import (
     UpstreamTimeout,
 )
 from common.ports import Timeouts
-from common.providers.openai import Provider, failure, provider_of, read_answer, stated_error
+from common.providers.openai import Provider, provider_of, read_answer, refuse_compressed
+from common.providers.openai_errors import failure, stated_error
 from common.settings import ProviderKind, ProviderSettings, Secret
 from common.wire.openai.errors import envelope_of
 
+NO_CREDIT = (
+    "The gateway's account at the provider has no credit left. This is for the gateway's operator to mend."
+)
+REDIRECT = "The provider answered with a redirect, which is not followed."
 REFUSED = "The provider refused the gateway's account. This is for the gateway's operator to mend."
 PATIENCE, REJECTED, FAILED = (
     "The provider asks for patience",
@@ -35,17 +40,16 @@ def stated(**error: Any) -> bytes:
 @pytest.mark.parametrize(
     ("status", "cls", "message"),
     [
-        *((status, UpstreamFailed, REFUSED) for status in (401, 402, 403)),
+        *((status, UpstreamFailed, REFUSED) for status in (401, 403)),
+        (402, UpstreamFailed, NO_CREDIT),
+        *((status, UpstreamFailed, REDIRECT) for status in (301, 302, 307)),
         *((status, UpstreamTimeout, SILENT) for status in (408, 504, 524)),
         (429, UpstreamRateLimited, f"{PATIENCE}: m"),
         *(
             (status, UpstreamRejected, f"{REJECTED}: m")
             for status in (400, 404, 405, 409, 413, 415, 422, 451, 499)
         ),
-        *(
-            (status, UpstreamFailed, f"{FAILED}: m")
-            for status in (201, 204, 301, 307, 500, 501, 502, 503, 529, 599)
-        ),
+        *((status, UpstreamFailed, f"{FAILED}: m") for status in (201, 204, 500, 501, 502, 503, 529, 599)),
     ],
 )
 def test_statuses(status: int, cls: type[UpstreamError], message: str) -> None:
@@ -83,9 +87,9 @@ def test_statuses(status: int, cls: type[UpstreamError], message: str) -> None:
         pytest.param(
             429,
             stated(message="Broke.", type="insufficient_quota", param=None, code="insufficient_quota"),
-            f"{PATIENCE}: Broke.",
+            NO_CREDIT,
             None,
-            "insufficient_quota",
+            "provider_out_of_credit",
             id="OpenAI, quota",
         ),
         pytest.param(
@@ -113,6 +117,78 @@ def test_statuses(status: int, cls: type[UpstreamError], message: str) -> None:
             None,
             id="vLLM",
         ),
+        pytest.param(
+            400,
+            b'[{"error":{"code":400,"message":"wrong","status":"INVALID"}}]',
+            f"{REJECTED}: wrong",
+            None,
+            None,
+            id="Gemini",
+        ),
+        pytest.param(422, b'{"detail":"wrong"}', f"{REJECTED}: wrong", None, None, id="FastAPI"),
+        pytest.param(
+            402,
+            stated(code=402, message="Budget", metadata={"limit_source": "openrouter_in_flight_budget"}),
+            f"{PATIENCE}: too much is under way there for the gateway's account.",
+            None,
+            None,
+            id="OpenRouter, money in flight",
+        ),
+        pytest.param(
+            402,
+            stated(code=402, message="Buy.", metadata={"limit_source": "openrouter_credits"}),
+            NO_CREDIT,
+            None,
+            "provider_out_of_credit",
+            id="OpenRouter, no money",
+        ),
+        pytest.param(
+            403,
+            stated(code=403, message="Budget", metadata={"limit_source": "openrouter_key_limit"}),
+            NO_CREDIT,
+            None,
+            "provider_out_of_credit",
+            id="OpenRouter, limit of the key",
+        ),
+        pytest.param(
+            403,
+            stated(
+                code=403,
+                message="Flagged.",
+                metadata={
+                    "reasons": ["violence", 5, "sk-or-v1-0123456789", "hate"],
+                    "flagged_input": "private",
+                },
+            ),
+            f"{REJECTED}: Flagged. (violence, hate)",
+            None,
+            "content_policy_violation",
+            id="OpenRouter, moderation",
+        ),
+        pytest.param(
+            403,
+            stated(code=403, message="Blocked.", metadata={"patterns": ["private"]}),
+            f"{REJECTED}: Blocked.",
+            None,
+            "content_policy_violation",
+            id="OpenRouter, guardrail",
+        ),
+        pytest.param(
+            403,
+            stated(code=403, message="Flagged", metadata={"reasons": "x"}),
+            f"{REJECTED}: Flagged",
+            None,
+            "content_policy_violation",
+            id="OpenRouter, moderation without reasons",
+        ),
+        pytest.param(
+            401,
+            stated(message="m", metadata={"reasons": ["x"]}),
+            REFUSED,
+            None,
+            "provider_refused",
+            id="401, reasons",
+        ),
         pytest.param(500, stated(message="m", code="c", param="p"), f"{FAILED}: m", None, None, id="5xx"),
         pytest.param(
             401,
@@ -130,7 +206,8 @@ def test_statuses(status: int, cls: type[UpstreamError], message: str) -> None:
                 "HTML": b"<html><body><h1>Bad Gateway</h1></body></html>",
                 "not UTF-8": b"\xff\xfe",
                 "cut": b'{"error":{"message":"m"',
-                "array": b'[{"message":"m"}]',
+                "arrays": b'[[{"message":"m"}]]',
+                "no array": b"[]",
                 "null": b'{"error":null}',
                 "number": b"5",
                 "deep": b'{"error":' + b"[" * 100_000 + b"]" * 100_000 + b"}",
@@ -150,19 +227,77 @@ def test_bodies(status: int, body: bytes, message: str, param: str | None, code:
     assert (error.message, error.param, error.code) == (message, param, code)
 
 
+NOW = "Wed, 21 Oct 2026 07:28:00 GMT"
+
+
 @pytest.mark.parametrize(
     ("value", "seconds"),
     [
-        *(("0", 0), ("30", 30), ("999999", 999_999), (None, None), ("", None), ("1.5", None), ("-1", None)),
-        *(("1e3", None), ("soon", None), ("٣", None), ("²", None), ("1000000", None), ("9" * 5_000, None)),
-        ("Wed, 21 Oct 2026 07:28:00 GMT", None),
+        *(("0", 0), ("30", 30), (" 30 ", 30), ("3600", 3600), (None, None), ("", None), ("1.5", None)),
+        *(("-1", None), ("1e3", None), ("soon", None), ("\u0663", None), ("\u00b2", None)),
+        *(("3601", 3600), ("999999", 3600), ("9" * 5_000, 3600)),
+        *(("Wed, 21 Oct 2026 07:28:20 GMT", 20), (NOW, 0), ("Tue, 20 Oct 2026 07:28:00 GMT", 0)),
+        *(("Sun, 21 Oct 2029 07:28:00 GMT", 3600), ("Wed, 41 Oct 2026 07:28:20 GMT", None)),
     ],
 )
 @pytest.mark.parametrize("status", [429, 500, 503, 400, 401, 504])
 def test_retry_after(status: int, value: str | None, seconds: float | None) -> None:
-    """A rate limit and a failure keep the provider's seconds, of a week at most; other errors are not worth waiting."""
-    error = failure(status, {} if value is None else {"retry-after": value}, b"")
+    """A rate limit and a failure tell when to come back, in an hour at most; other errors are not worth waiting."""
+    error = failure(status, {"date": NOW} | ({} if value is None else {"retry-after": value}), b"")
     assert error.retry_after_s == (seconds if status in {429, 500, 503} else None)
+
+
+def test_retry_after_without_a_clock() -> None:
+    """A date says nothing where the provider does not tell its own time."""
+    for headers in ({}, {"date": "now"}):
+        assert failure(429, {"retry-after": NOW} | headers, b"").retry_after_s is None
+
+
+def test_retry_after_of_money_in_flight() -> None:
+    """OpenRouter's 402 that is worth waiting for says how long."""
+    body = stated(code=402, metadata={"limit_source": "openrouter_in_flight_budget"})
+    error = failure(402, {"retry-after": "7"}, body)
+    assert (type(error), error.retry_after_s) == (UpstreamRateLimited, 7)
+
+
+@pytest.mark.parametrize(
+    ("error", "cls"),
+    [
+        *(
+            ({"type": each, "code": None}, UpstreamRejected)
+            for each in ("invalid_request_error", "not_found_error")
+        ),
+        *(
+            ({"type": each}, UpstreamFailed)
+            for each in ("authentication_error", "insufficient_quota", "new_error")
+        ),
+        *(({"type": each}, UpstreamRateLimited) for each in ("rate_limit_error", "tokens")),
+        ({"code": "429"}, UpstreamRateLimited),
+        ({"code": "400", "type": "server_error"}, UpstreamRejected),
+        ({"code": "new", "metadata": {"error_type": "timeout"}}, UpstreamTimeout),
+        ({"code": None, "metadata": {"error_type": "payload_too_large"}}, UpstreamRejected),
+        ({"code": "999"}, UpstreamFailed),
+        ({"code": "\u0664\u0662\u0669"}, UpstreamFailed),
+    ],
+)
+def test_stated_errors(error: Any, cls: type[UpstreamError]) -> None:
+    """What an error means that came with a status of 200 is told by its code, as a number or a word, or its type."""
+    assert type(stated_error(error)) is cls
+
+
+@pytest.mark.parametrize("code", ["insufficient_quota", "billing_not_active", "project_spend_limit_exceeded"])
+def test_money_of_the_operator(code: str) -> None:
+    """An account without money is never told like the client's own budget, which has the same code at OpenAI's."""
+    for error in (
+        failure(429, {"retry-after": "5"}, stated(code=code, type=code)),
+        stated_error({"code": code}),
+    ):
+        assert (type(error), error.message, error.code) == (
+            UpstreamFailed,
+            NO_CREDIT,
+            "provider_out_of_credit",
+        )
+        assert b"insufficient_quota" not in envelope_of(error)
 
 
 # -- what stays inside
@@ -173,7 +308,15 @@ SECRETS = {
     "other scheme": "postgres://user:pw@db.internal/x",
     "host and port": "llm.internal:8000",
     "localhost": "localhost:11434",
+    "host inside": "llm-7.internal",
+    "host of a cluster": "vllm.prod.svc.cluster.local/v1",
+    "host": "api.together.xyz/v1",
     "IPv4": "192.168.17.4",
+    "IPv6": "2001:db8::8a2e:370:7334",
+    "IPv6, local": "::1",
+    "e-mail": "ops@example.com",
+    "ARN": "arn:aws:bedrock:us-east-1:123456789012:model/x",
+    "Google project": "projects/acme-prod-7",
     "OpenAI key": "sk-proj-Abc123",
     "masked key": "sk-proj-********************abcd",
     "masked short key": "sk-ab***yz",
@@ -217,6 +360,7 @@ def test_nothing_private_is_a_code(secret: str, member: str) -> None:
         "This model's maximum context length is 128000 tokens. However, you requested 130,123 tokens.",
         "Invalid user-provided key-value pair in `user_prompt_length`: user_id must not be empty.",
         "Ratio 16:9 at 10:30 is wrong; internationalization-of-tools is not supported.",
+        "Use e.g. next.js or x.ai; std::vector at 10:30:45, see gpt-4.1-mini and messages.0.content.1.text.",
         "Tool call_id call_9 has no answer: see 'tools', task-management.",
     ],
 )
@@ -276,6 +420,8 @@ def test_secrets_do_not_print() -> None:
         (b"[" * 100_000, UpstreamBroken, "The provider's answer is not JSON."),
         (b"[]", UpstreamBroken, "The provider's answer is not a completion."),
         (b"{}", UpstreamBroken, "The provider's answer is not a completion."),
+        (b"\xff\xfe{\x00}\x00", UpstreamBroken, "The provider's answer is not JSON."),
+        (b'{"choices":[],"x":"\xff"}', UpstreamBroken, "The provider's answer is not JSON."),
         (b'{"choices":{}}', UpstreamBroken, "The provider's answer is not a completion."),
         (b'{"error":{"code":429,"message":"m"}}', UpstreamRateLimited, f"{PATIENCE}: m"),
         (b'{"error":{"code":"rate_limit_exceeded"}}', UpstreamRateLimited, f"{PATIENCE}."),
@@ -288,6 +434,27 @@ def test_no_completion(body: bytes, cls: type[UpstreamError], message: str) -> N
     with pytest.raises(UpstreamError) as raised:
         read_answer(body)
     assert (type(raised.value), raised.value.message) == (cls, message)
+
+
+def test_error_of_a_choice() -> None:
+    """An error beside a part of a choice is an error; that part may be billed."""
+    part = {"message": {"content": "Hel"}, "finish_reason": "error", "error": {"code": 502, "message": "m"}}
+    with pytest.raises(UpstreamFailed) as raised:
+        read_answer(json.dumps({"choices": [5, {"error": None}, part]}).encode())
+    assert (raised.value.message, raised.value.may_be_billed) == (f"{FAILED}: m", True)
+
+
+@pytest.mark.parametrize("coding", ["gzip", "GZIP", "br", "zstd", "deflate", "gzip, identity", "new"])
+def test_compressed(coding: str) -> None:
+    """An answer that is compressed, which nobody asked for, is refused as it is."""
+    with pytest.raises(UpstreamBroken):
+        refuse_compressed({"content-encoding": coding})
+
+
+def test_not_compressed() -> None:
+    """One that says that it is not is none."""
+    for headers in ({}, {"content-encoding": ""}, {"content-encoding": "Identity"}):
+        refuse_compressed(headers)
 
 
 def test_completion() -> None:

@@ -89,3 +89,50 @@ def test_any_text_and_cuts(texts: list[str], cuts: list[int]) -> None:
 def test_nothing_is_known(sent: bytes) -> None:
     """Where what came says nothing of itself, the cut has only what it must have."""
     assert last(fed(sent).cut()) == {"choices": [{"index": 0, "delta": {}, "finish_reason": "length"}]}
+
+
+TOKEN = {"token": "x", "logprob": -0.5, "bytes": [120]}
+
+
+@pytest.mark.parametrize(
+    "delta",
+    [
+        pytest.param({"content": "x", "images": [{"image_url": {"url": "x" * 5_000}}]}, id="images"),
+        pytest.param({"audio": {"data": "x" * 5_000}}, id="audio"),
+        pytest.param(
+            {"reasoning": "x", "reasoning_details": [{"text": "x", "format": "f" * 40}]}, id="details"
+        ),
+        pytest.param({"tool_calls": [{"index": 0, "function": {"arguments": "x"}}]}, id="tools"),
+    ],
+)
+@pytest.mark.parametrize(
+    "logprobs", [None, {"content": [TOKEN | {"top_logprobs": [TOKEN] * 20}]}], ids=["", "log probabilities"]
+)
+def test_only_content_counts(delta: dict[str, Any], logprobs: dict[str, Any] | None) -> None:
+    """Whatever else the events hold, however much, an answer has not more tokens for that."""
+    choice = {"index": 0, "delta": delta, "logprobs": logprobs}
+    events = [event(""), *[event("", choices=[choice])] * 100]
+    for parts in (events, [b"".join(events)]):
+        stream = fed(*parts)
+        assert (stream.exceeds(100), stream.exceeds(101)) == (True, False)
+        assert stream.content_bytes <= 100
+
+
+@pytest.mark.parametrize("size", [4, 40, 400])
+def test_long_answers(size: int) -> None:
+    """Of a long answer, not all is kept to be counted, and the count is right."""
+    events = [event(""), *[event("x" * size)] * 5_000]
+    for parts in (events, [b"".join(events[i : i + 7]) for i in range(0, len(events), 7)]):
+        stream = fed(*parts)
+        assert sum(map(len, stream._uncounted)) < 2 * 256 * 1024
+        assert stream.content_bytes == size * 5_000
+        assert stream.content_bytes == size * 5_000
+
+
+def test_counts_as_it_goes() -> None:
+    """It makes no difference to the count how often it is asked for."""
+    stream = fed(event(""))
+    for number in range(1, 200):
+        stream.feed(event("x" * 60))
+        stream.exceeds(number)
+        assert stream.content_bytes == number * 60

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from common.model.errors import UpstreamBroken, UpstreamError
 from common.providers import openai_stream
-from common.providers.openai import stated_error
+from common.providers.openai_errors import stated_error
 from common.wire.sse import SseParser
 from tests.unit.providers.streamed import SlowChatStream, Told, pieces, run, single_bytes
 
@@ -98,16 +98,17 @@ STREAMS = st.lists(events() | events() | events() | NO_EVENTS | DONE, max_size=1
 
 def reading(stream: bytes, *, show_usage: bool, choices: int) -> tuple[bytes, Any, Told | None]:
     """What is sent, the usage, and how it fails: every event taken apart, from the whole stream at once."""
-    sent, usage, finished, done = b"", None, 0, False
+    sent, usage, done = b"", None, False
+    ended: set[int] = set()
     for came in SseParser(10**9).feed(stream):
         payload = came.strip()
         if payload == b"[DONE]":
-            if finished:
+            if ended:
                 done = True
                 break
             continue
         try:
-            event = json.loads(payload)
+            event = json.loads(payload.decode())
         except ValueError:
             continue
         if not isinstance(event, dict):
@@ -121,9 +122,9 @@ def reading(stream: bytes, *, show_usage: bool, choices: int) -> tuple[bytes, An
             if not event.get("choices"):
                 continue
             payload = json.dumps(event, separators=(",", ":")).encode()
-        finished += sum(bool(choice.get("finish_reason")) for choice in event.get("choices", ()))
+        ended.update(choice["index"] for choice in event.get("choices", ()) if choice.get("finish_reason"))
         sent += b"data: " + payload.replace(b"\n", b"\ndata: ") + b"\n\n"
-    if done or finished >= choices:
+    if done or len(ended) >= choices:
         return sent + b"data: [DONE]\n\n", usage, None
     return sent, usage, (UpstreamBroken, "The provider's answer broke off.", None)
 

@@ -16,6 +16,8 @@ from common.adapters.sql.migrations import (
     migrations,
     statements,
 )
+from common.adapters.sql.usage import COLUMNS, from_row, write_settled
+from tests.support.records import as_of_old, insert_of_version_1, usage_record
 
 STEPS = [
     Migration(1, "CREATE TABLE schema_version (version INTEGER); INSERT INTO schema_version VALUES (1);"),
@@ -141,3 +143,16 @@ def test_many_processes_start_at_once(tmp_path: Path) -> None:
         process.stdin.write("go\n")
         process.stdin.flush()
     assert [process.communicate()[0] for process in processes] == ["ready\n"] * 4
+
+
+def test_records_of_before(connection: sqlite3.Connection) -> None:
+    """A database of the first version keeps its records: what they did not know is null in them."""
+    migrate(connection, migrations()[:1])
+    connection.execute(*insert_of_version_1(usage_record(1)))
+    migrate(connection, migrations())
+    (row,) = connection.execute(f"SELECT {', '.join(COLUMNS)} FROM usage")
+    assert from_row(row) == as_of_old(usage_record(1))
+    statement = write_settled(usage_record(2), guarded=False)
+    connection.execute(statement.sql, statement.parameters)
+    _, row = connection.execute(f"SELECT {', '.join(COLUMNS)} FROM usage ORDER BY request_id")
+    assert from_row(row) == usage_record(2)

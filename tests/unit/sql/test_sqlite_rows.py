@@ -15,6 +15,7 @@ from common.adapters.sql.sqlite import SqliteDatabase, open_sqlite
 from common.adapters.sql.sqlite_rows import SqliteRows
 from common.metering.plan import Plan
 from common.metering.rows import Change, Outcome, Records
+from common.model.usage import Provisional
 from tests.contract.plans import request_id, usage
 from tests.support.metered import MIDNIGHT
 
@@ -118,7 +119,7 @@ async def test_two_that_settle_one_request(path: Path, rows: SqliteRows) -> None
     id_ = request_id(MIDNIGHT, 0)
     await rows.apply([Change("key:1", ONE_MORE)], Records(abandoned=(usage(0, abandoned=True),)))
     change = [Change("key:1", Plan(holds={id_: None}, add={"committed_total": -1}))]
-    late = [Records(usage(0, cost=cost), corrects=True) for cost in (1, 2)]
+    late = [Records(usage(0, cost=cost), corrects=Provisional.ABANDONED) for cost in (1, 2)]
     outcomes = await at_once(path, *(rows.apply(change, records) for records in late))
     assert [outcome.applied for outcome in outcomes] == [True, False]
     assert await rows.find(id_) == usage(0, cost=1)

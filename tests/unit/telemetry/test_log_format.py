@@ -25,6 +25,8 @@ def facts() -> RequestFacts:
         "mine",
         "POST",
         "/v1/chat/completions",
+        session_id="chat 7",
+        trace_id="0af7651916cd43dd8448eb211c80319c",
         status=200,
         error=None,
         key_id=KeyId("key_1"),
@@ -59,6 +61,8 @@ def test_request_in_json() -> None:
     assert members(facts()) == {
         "request_id": "req_0000000000000001",
         "client_request_id": "mine",
+        "session_id": "chat 7",
+        "trace_id": "0af7651916cd43dd8448eb211c80319c",
         "method": "POST",
         "path": "/v1/chat/completions",
         "status": 200,
@@ -97,7 +101,17 @@ def test_refusal_in_json() -> None:
     assert found.keys() == members(facts()).keys()
     assert (found["status"], found["outcome"], found["error"]) == (401, "client", "invalid_api_key")
     assert {name for name, value in found.items() if value is None} == {
-        *("client_request_id", "key_id", "user", "model", "provider", "upstream_model", "streamed"),
+        *(
+            "client_request_id",
+            "session_id",
+            "trace_id",
+            "key_id",
+            "user",
+            "model",
+            "provider",
+            "upstream_model",
+            "streamed",
+        ),
         *("tokens", "estimated", "cost_nanousd", "cost_usd", "first_byte_ms"),
     }
 
@@ -121,7 +135,8 @@ def test_request_in_words() -> None:
     [line] = logged(facts()).plain
     assert line[8:] == (
         " 200 ok POST /v1/chat/completions  fast > openrouter/openai/gpt-4o-mini  29+45 tokens  $0.001234568"
-        "  2 attempts  gateway 12.50 of 2012.50 ms  req_0000000000000001 mine key_1 ada"
+        "  2 attempts  gateway 12.50 of 2012.50 ms  req_0000000000000001 mine chat 7"
+        " 0af7651916cd43dd8448eb211c80319c key_1 ada"
     )
 
 
@@ -133,7 +148,7 @@ def test_refusal_in_words() -> None:
     assert line[8:] == " 401 client GET /x  invalid_api_key  gateway 0.00 of 0.00 ms  req_2"
 
 
-@pytest.mark.parametrize("field", ["client_request_id", "method", "path", "error", "model"])
+@pytest.mark.parametrize("field", ["client_request_id", "session_id", "method", "path", "error", "model"])
 def test_what_a_client_chose(field: str) -> None:
     """Line ends, escape sequences, bidi marks and half characters stay out of the line, and so do keys."""
     entry = facts()

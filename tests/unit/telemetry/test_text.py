@@ -4,7 +4,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common.telemetry.text import for_a_header, on_one_line, without_keys
+from common.telemetry.text import (
+    LONGEST_SESSION_ID,
+    for_a_header,
+    on_one_line,
+    session_id,
+    without_keys,
+)
 
 
 @pytest.mark.parametrize(
@@ -64,3 +70,22 @@ def test_good_header_stays() -> None:
 def test_keys_are_hidden(given_: str, shown: str) -> None:
     """What looks like a key or a token is not shown; words that look a little like it are."""
     assert without_keys(given_) == shown
+
+
+@pytest.mark.parametrize(
+    ("given_", "session"),
+    [
+        (None, None),
+        ("", None),
+        ("  ", None),
+        ("chat 7", "chat 7"),
+        ("Gespräch", "Gespräch"),
+        ("a\r\nb\ud800", "a\ufffd\ufffdb\ufffd"),
+        ("Bearer abc", "Bearer [hidden]"),
+        ("x" * 10**6, "x" * LONGEST_SESSION_ID),
+    ],
+    ids=["none", "empty", "blank", "plain", "letters", "line end", "token", "long"],
+)
+def test_session_id(given_: str | None, session: str | None) -> None:
+    """A client's own name for a session is kept as far as it prints, is short and is no secret."""
+    assert session_id(given_) == session

@@ -37,7 +37,7 @@ def test_null_is_absent(name: str) -> None:
 
 def test_models() -> None:
     """The list of models has OpenAI's shape."""
-    assert ModelList(data=[Model(id="demo")]).model_dump() == {
+    assert ModelList(data=[Model(id="demo")]).model_dump(exclude_none=True) == {
         "object": "list",
         "data": [{"id": "demo", "object": "model", "created": 0, "owned_by": "sluice"}],
     }
