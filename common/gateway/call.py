@@ -29,7 +29,7 @@ from common.gateway.draining import Draining
 from common.gateway.extent import extent
 from common.gateway.gateway import Gateway, Route
 from common.gateway.interrupt import Interruptible
-from common.gateway.quote import Offer, lower, make_quote
+from common.gateway.quote import Offer, Quote, lower, make_quote
 from common.gateway.ratelimit import ratelimit_headers
 from common.gateway.relay import read_failure, read_whole, relay
 from common.gateway.settlement import take_back
@@ -40,6 +40,7 @@ from common.model.errors import (
     ClientLeft,
     InvalidRequest,
     LimitError,
+    RequestTooLarge,
     SluiceError,
     StorageContended,
     StorageUnavailable,
@@ -151,7 +152,7 @@ class Call:
             try:
                 admission = await meter.admit(self._ask)
             except LimitError as refused:
-                lowered = None if refused.room_nanousd is None else lower(self._quote, refused.room_nanousd)
+                lowered = self._lowered(refused)
                 if lowered is None:
                     raise
                 self._quote = self._account.quote = lowered
@@ -167,6 +168,14 @@ class Call:
             raise
         self._headroom = admission.headroom
         return admission
+
+    def _lowered(self, refused: LimitError) -> Quote | None:
+        """The quote with less output, where that may pass. One that is too large as a whole may be so for good, or only
+        for what is left of the budget: that is the answer to a single token.
+        """
+        if refused.room_nanousd is None:
+            return None
+        return lower(self._quote, refused.room_nanousd, at_least=isinstance(refused, RequestTooLarge))
 
     async def _answer_streamed(self, out: Out, settling: Settling) -> None:
         client = EventStream(out, self._context.background, self.headers, self._context.gone.set)
@@ -262,7 +271,8 @@ class Call:
         if self._ask.principal.bound_by_money and offer.target.prices is not None:
             provider = self._gateway.routes[offer.target.provider].provider
             changes |= provider.price_bound(self._body.values, offer.target.prices)
-        if quote.output_max is not None:
+        # a model's whole context is no maximum to tell it: beside any prompt, strict providers refuse it
+        if quote.output_max is not None and offer.output_max != offer.target.context_length:
             changes |= dict.fromkeys(request.output_fields, offer.output_max)
         try:
             return self._body.with_members(changes)

@@ -80,15 +80,19 @@ def make_quote(extent: Extent, targets: Sequence[TargetSettings], principal: Pri
     )
 
 
-def lower(quote: Quote, room_nanousd: int) -> Quote | None:
-    """The same request with as much output as the unspent money pays; None where that is none, or may not be cut."""
+def lower(quote: Quote, room_nanousd: int, at_least: int = 0) -> Quote | None:
+    """The same request with as much output as the unspent money pays; None where that is none, or may not be cut.
+
+    `at_least`: tokens to ask for even where the money pays fewer, for the meter to say why they can't be had.
+    """
     if quote.extent.structured or quote.extent.audio:
         return None
     priced = [_priced(offer) for offer in quote.offers]
     dearest_input = max(input_pico(prices, bound) for prices, bound in priced)
     dearest_token = max(output_pico(prices, audio=False) for prices, _ in priced) * quote.extent.choices
     asked = max(offer.output_max or 0 for offer in quote.offers)
-    output = affordable_output(asked, room_nanousd, input_pico=dearest_input, token_pico=dearest_token)
+    paid = affordable_output(asked, room_nanousd, input_pico=dearest_input, token_pico=dearest_token)
+    output = max(paid, at_least)
     if not 0 < output < asked:
         return None
     offers = [_lowered(quote.extent, offer, output) for offer in quote.offers]

@@ -56,8 +56,9 @@ def affordable_output(requested: int, room_nanousd: int, *, input_pico: int, tok
 
     `room_nanousd` is `unspent`, the least of those of all principals: money that others hold never lowers an answer. It
     is asked once, before `admit`, whose guards alone decide: the ask is then priced with the lowered maximum, and is
-    refused as `IN_FLIGHT` where the money is merely held. On 0, and for tools and structured outputs (which are never
-    lowered), ask for `requested`: `admit` says which budget is used up and until when.
+    refused as `IN_FLIGHT` where the money is merely held. For tools and structured outputs (which are never lowered),
+    ask for `requested`; on 0 for that, or for one token where it is more than the whole budget: `admit` says which
+    budget is used up and until when.
 
     Exact: `ceil((input + n x token) / 1000) <= room` if and only if `n <= (1000 x room - input) / token`. Where several
     candidates may serve, `input_pico` and `token_pico` are each the dearest one's; `token_pico` is of all `n` choices.

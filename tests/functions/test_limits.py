@@ -42,6 +42,11 @@ context_length = 100_000
 targets = ["one/first", "two/second"]
 price = {{ input = "1", output = "10" }}
 context_length = 100_000
+[models.bounded]
+targets = ["one/bounded"]
+price = {{ input = "1", output = "10" }}
+context_length = 100_000
+max_output_tokens = 4_000
 [models.unpriced]
 targets = ["one/unpriced"]
 """
@@ -241,8 +246,37 @@ async def test_what_has_no_price(more: dict[str, Any], code: str, param: str) ->
 async def test_output_maximum_is_sent_where_money_binds() -> None:
     """A request that does not bound its answer gets the bound that is held for it."""
     async with world(Provider(), budget_total=200 * CENT) as w:
+        await w.ask("bounded")
+        assert json.loads(w.provider.exchanges[0].asked.body)["max_tokens"] == 4_000
+
+
+async def test_a_whole_context_is_no_maximum_to_send() -> None:
+    """Where only the context bounds an answer, it is held for, and no maximum is sent that fits beside no prompt."""
+    async with world(Provider(), budget_total=200 * CENT) as w:
         await w.ask()
-        assert json.loads(w.provider.exchanges[0].asked.body)["max_tokens"] == 100_000
+        assert "max_tokens" not in json.loads(w.provider.exchanges[0].asked.body)
+        (record,) = await w.records(1)
+        assert record.held_nanousd > 100 * CENT
+
+
+async def test_a_spent_budget_is_told_whatever_is_asked() -> None:
+    """A request whose whole output costs more than the budget is lowered while money is left, then told it is spent."""
+    async with world(Provider(output=1_995), budget_total=2 * CENT) as w:
+        first = await w.ask()
+        assert "x-sluice-max-tokens" in first.headers
+        await w.records(1)
+        with pytest.raises(openai.RateLimitError) as caught:
+            await w.ask()
+        assert caught.value.code == "insufficient_quota"
+        assert caught.value.response.headers["x-should-retry"] == "false"
+
+
+async def test_one_token_may_be_too_large() -> None:
+    """A request that fits into the budget with no output at all is told so, and not that the money is spent."""
+    async with world(Provider(), budget_total=1_000) as w:
+        with pytest.raises(openai.BadRequestError) as caught:
+            await w.ask()
+        assert caught.value.code == "request_too_large"
 
 
 async def test_second_attempt_is_held_for() -> None:
