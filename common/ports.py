@@ -8,14 +8,17 @@ to its promises. Stores raise `StorageUnavailable` for every failure of the stor
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from common.model.admission import Admission, Ask
 from common.model.ids import KeyId, RequestId, UserId
 from common.model.limits import LimitStanding
 from common.model.principal import KeyRecord, Principal, UserRecord
+from common.model.record import record
 from common.model.usage import UsageRecord
 from common.model.usage_query import Booking, UsageQuery, UsageSum
+
+BREAKER_KEPT_S: Final = 120  # longer than a breaker is open, and than KV takes to show it everywhere
 
 
 class Clock(Protocol):
@@ -130,6 +133,19 @@ class UsageStore(Protocol):
         """Of all records that there are; those of one user in the order of their ids."""
 
 
+class BreakerStore(Protocol):
+    """What instances tell each other of their circuit breakers, cheaply and approximately. No client waits for it."""
+
+    async def read(self, names: Sequence[str]) -> Mapping[str, str]:
+        """The latest state of each that has one, published within `BREAKER_KEPT_S`.
+
+        That of the last minute may be missing, or an older one in its place.
+        """
+
+    async def publish(self, name: str, state: str) -> None:
+        """Put it in place of the one before, at most once a second for each name. What has too long a name is lost."""
+
+
 class Background(Protocol):
     """Work that is done after the response and before the process may freeze or end."""
 
@@ -150,7 +166,7 @@ class Timeouts:
     total_s: float = 900.0  # from sending to the end of the body; looked at while somebody waits for more
 
 
-@dataclass(frozen=True, slots=True)
+@record()
 class UpstreamRequest:
     """One HTTP request to a provider. Header names are lower-case."""
 

@@ -1,6 +1,6 @@
 """Stores in plain dictionaries: the oracle that every other adapter is tested against, and the tests' own double."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
@@ -13,6 +13,7 @@ from common.model.ids import KeyId, RequestId, UserId
 from common.model.principal import KeyRecord, UserRecord
 from common.model.usage import Provisional, UsageRecord
 from common.model.usage_query import Booking, UsageQuery, UsageSum
+from common.ports import BREAKER_KEPT_S, Clock
 
 
 class MemoryKeyStore:
@@ -102,6 +103,24 @@ class MemoryDeadLetters:
                 self.records.remove(record)
                 taken += 1
         return taken, len(self.records)
+
+
+class MemoryBreakerStore:
+    """A `BreakerStore`."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._published: dict[str, tuple[int, str]] = {}
+
+    async def read(self, names: Sequence[str]) -> Mapping[str, str]:
+        """See `BreakerStore.read`."""
+        oldest = self._clock.now_ms() - BREAKER_KEPT_S * 1000
+        found = {name: self._published[name] for name in names if name in self._published}
+        return {name: state for name, (at_ms, state) in found.items() if at_ms > oldest}
+
+    async def publish(self, name: str, state: str) -> None:
+        """See `BreakerStore.publish`."""
+        self._published[name] = (self._clock.now_ms(), state)
 
 
 class MemoryRows:
