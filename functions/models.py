@@ -10,7 +10,7 @@ from common.model.errors import ModelNotFound
 from common.model.price import Prices, usd_text
 from common.model.principal import Permission, Principal
 from common.ports import Background, Clock, KeyStore, UserStore
-from common.settings import ModelSettings
+from common.routing.names import Resolved
 from common.wire.openai.models import Model, ModelList, Pricing
 
 
@@ -31,10 +31,14 @@ router = APIRouter()
     openapi_extra=behind_key(),
 )
 async def models(request: Request) -> ModelList:
-    """Those that the key may ask for, by name."""
+    """Those that the key may ask for, by name: models, aliases, and `sluice/...` where models have tiers.
+
+    Of a model with a star in its name there is no list; each that it stands for can be asked for by itself.
+    """
     principal = await principal_of(request, Permission.MODELS)
-    configured = gateway_of(request).settings.models
-    described = (_described(configured[name], principal) for name in sorted(configured))
+    directory = gateway_of(request).directory
+    found = (directory.find(name, principal) for name in directory.names(principal))
+    described = (_described(each, principal) for each in found if each is not None)
     return ModelList(data=[model for model in described if model is not None])
 
 
@@ -47,30 +51,36 @@ async def models(request: Request) -> ModelList:
 async def one_model(request: Request, model: str) -> Model:
     """Show it. One that the key may not ask for is to it as one that there is not."""
     principal = await principal_of(request, Permission.MODELS)
-    configured = gateway_of(request).settings.models.get(model)
-    described = None if configured is None else _described(configured, principal)
+    resolved = gateway_of(request).directory.resolve(model, principal)
+    described = _described(resolved, principal)
     if described is None:
         raise ModelNotFound.named(model)
     return described
 
 
-def _described(model: ModelSettings, principal: Principal) -> Model | None:
+def _described(resolved: Resolved, principal: Principal) -> Model | None:
     """As the principal finds it, by the target that is asked first; None where it can't ask any.
 
-    Where money binds it, a target without a price is out of its reach.
+    Where money binds it, a target without a price is out of its reach. A name that stands for several models says
+    whose they are, for what they cost and take differs.
     """
-    if not principal.may_use(model.name):
+    reachable = [
+        each for each in resolved.candidates if each.target.prices is not None or not principal.bound_by_money
+    ]
+    if not reachable:
         return None
-    reachable = (each for each in model.targets if each.prices is not None or not principal.bound_by_money)
-    target = next(reachable, None)
-    if target is None:
-        return None
+    models = list(dict.fromkeys(each.name for each in reachable))
+    others = None if models == [resolved.name] else models
+    if len(models) > 1:
+        return Model(id=resolved.name, models=others)
+    first, target = reachable[0], reachable[0].target
     return Model(
-        id=model.name,
-        tier=model.tier,
+        id=resolved.name,
+        models=others,
+        tier=first.model.tier,
         context_length=target.context_length,
         max_output_tokens=target.max_output_tokens,
-        modalities=list(model.modalities) or None,
+        modalities=list(target.modalities or ()) or None,
         pricing=None if target.prices is None else _pricing(target.prices),
     )
 

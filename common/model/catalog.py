@@ -18,3 +18,18 @@ class Modality(StrEnum):
     IMAGE = "image"
     AUDIO = "audio"
     FILE = "file"
+
+
+class Feature(StrEnum):
+    """What a request may need of a model. A model that has it not can't answer; leaving it out is no way."""
+
+    TOOLS = "tools"
+    RESPONSE_FORMAT = "response_format"  # any that is not plain text
+    STRUCTURED_OUTPUTS = "structured_outputs"  # a `response_format` with a schema
+
+
+class SystemRole(StrEnum):
+    """By which role a model is told what it is there for."""
+
+    SYSTEM = "system"
+    DEVELOPER = "developer"

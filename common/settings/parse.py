@@ -3,40 +3,38 @@
 import json
 import tomllib
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, fields, replace
-from typing import Any, Final, TypeVar
+from dataclasses import fields, replace
+from typing import Any, Final, TypeVar, cast
 
 from pydantic import TypeAdapter, ValidationError
 
 from common.model.limits import Limit, Limits
-from common.model.price import FREE, Prices
-from common.settings.mistakes import Mistake, SettingsError, dotted, expectation, quoted, toml_key
+from common.settings.catalog import CATALOG_NAME, Catalog
+from common.settings.mistakes import Mistake, SettingsError, dotted, expectation, toml_key
+from common.settings.models import ModelsParser
+from common.settings.references import ENV_PREFIX, is_kept_elsewhere, place_of
 from common.settings.tables import (
-    ENV_PREFIX,
     BudgetTable,
-    ModelTable,
+    CloudflareAiGatewayTable,
     PlanTable,
-    PriceTable,
     ProviderTable,
     ServerSecretsTable,
-    TargetTable,
 )
 from common.settings.values import (
-    ModelSettings,
+    CloudflareAiGateway,
     OnDisconnect,
     OnStorageFailure,
     PlanSettings,
     ProviderKind,
     ProviderSettings,
+    RoutingSettings,
     Secret,
     ServerSettings,
     Settings,
-    TargetSettings,
 )
 
 FILE_NAME: Final = "sluice.toml"
 SHORTEST_END_USER_KEY: Final = 16  # characters
-EMBEDDED_CONTEXT: Final = 2048  # tokens, as its server is started
 EMBEDDED_MODEL: Final = "demo"
 DEFAULT_TOML: Final = f"""\
 [providers.embedded]
@@ -51,20 +49,34 @@ targets = ["embedded/{EMBEDDED_MODEL}"]
 _ON_DISCONNECT: Final = {
     ProviderKind.OPENAI: OnDisconnect.CANCEL,
     ProviderKind.OPENROUTER: OnDisconnect.RECONCILE,
+    ProviderKind.ANTHROPIC: OnDisconnect.CANCEL,
     ProviderKind.EMBEDDED: OnDisconnect.CANCEL,
 }
 _TELLS_LATER: Final = frozenset({ProviderKind.OPENROUTER})  # what an answer did cost, by its id
 
+_ADAPTERS: Final[dict[type, TypeAdapter[Any]]] = {}  # to make one takes longer than all that is done with it
+
 _T = TypeVar("_T")
 
 
-def parse_settings(text: str, variables: Mapping[str, str], file: str = FILE_NAME) -> Settings:
-    """The settings that `text` (TOML) describes. `SettingsError` tells all mistakes, `file` names their place."""
+def parse_settings(
+    text: str, variables: Mapping[str, str], file: str = FILE_NAME, *, catalog: str = ""
+) -> Settings:
+    """The settings that `text` (TOML) describes. `SettingsError` tells all mistakes, `file` names their place.
+
+    `catalog`: the text of the operator's own, where there is one.
+    """
     try:
         document = tomllib.loads(text)
     except (ValueError, RecursionError) as error:  # ValueError: also of a number with too many digits
         raise SettingsError((Mistake(file, "", f"expected TOML: {error}"),)) from None
-    return _Parser(file, variables).parse(document)
+    try:
+        known = Catalog(catalog)
+    except ValueError as error:
+        raise SettingsError(
+            (Mistake(CATALOG_NAME, "", f"{error}: `sluice models refresh` makes it anew"),)
+        ) from None
+    return _Parser(file, variables).parse(document, known)
 
 
 class _Parser:
@@ -75,8 +87,8 @@ class _Parser:
         self._variables = variables
         self._mistakes: list[Mistake] = []
 
-    def parse(self, document: Mapping[str, Any]) -> Settings:
-        sections = ("server", "providers", "models", "plans")
+    def parse(self, document: Mapping[str, Any], known: Catalog) -> Settings:
+        sections = ("server", "providers", "models", "aliases", "routing", "plans")
         for name in document:
             if name not in sections:
                 self._mistake(toml_key(name), f"not a known section; known: {', '.join(sections)}")
@@ -86,11 +98,15 @@ class _Parser:
             for name, table in self._tables("providers", document)
             if (provider := self._provider(name, table)) is not None
         }
+        parser = ModelsParser(self._table, self._mistake, document.get("providers"), providers, known)
         models = {
             name: model
             for name, table in self._tables("models", document)
-            if (model := self._model(name, table, document.get("providers"))) is not None
+            if (model := parser.model(name, table)) is not None
         }
+        aliases = parser.aliases(document.get("aliases", {}), models)
+        parser.fallbacks(models, aliases)
+        routing = self._table("routing", document.get("routing", {}), RoutingSettings)
         plans = {
             name: plan
             for name, table in self._tables("plans", document)
@@ -99,7 +115,8 @@ class _Parser:
         if self._mistakes:
             raise SettingsError(tuple(self._mistakes))
         assert server is not None
-        return Settings(server, providers, models, plans)
+        assert routing is not None
+        return Settings(server, providers, models, plans, aliases, routing, known.text)
 
     def _mistake(self, key: str, expected: str) -> None:
         self._mistakes.append(Mistake(self._file, key, expected))
@@ -116,7 +133,9 @@ class _Parser:
         # as JSON, whose types are TOML's: strict validation of Python values wants instances, not tables
         try:
             text = json.dumps(table, default=str)
-            return TypeAdapter(shape).validate_json(text, strict=True)
+            if (adapter := _ADAPTERS.get(shape)) is None:
+                adapter = _ADAPTERS[shape] = TypeAdapter(shape)
+            return cast("_T", adapter.validate_json(text, strict=True))
         except ValidationError as error:
             for each in error.errors(include_url=False):
                 self._mistake(dotted(key, each["loc"]), expectation(each["type"], each["msg"], shape))
@@ -132,12 +151,11 @@ class _Parser:
         references = self._table("server", secrets, ServerSecretsTable)
         if server is None or references is None or references.end_user_key is None:
             return server
-        key = "server.end_user_key"
-        secret = self._secret(key, references.end_user_key)
-        variable = references.end_user_key.removeprefix(ENV_PREFIX)
+        key, reference = "server.end_user_key", references.end_user_key
+        secret = self._secret(key, reference)
         if 0 < len(secret.value) < SHORTEST_END_USER_KEY:
             self._mistake(
-                key, f"expected at least {SHORTEST_END_USER_KEY} characters in the variable {variable}"
+                key, f"expected at least {SHORTEST_END_USER_KEY} characters in {place_of(reference)}"
             )
         return replace(server, end_user_key=secret)
 
@@ -148,11 +166,13 @@ class _Parser:
         parsed = self._table(key, table, ProviderTable)
         if parsed is None:
             return None
-        if parsed.kind is ProviderKind.OPENAI and parsed.base_url is None:
+        gateway = self._ai_gateway(f"{key}.cloudflare_ai_gateway", parsed.cloudflare_ai_gateway)
+        if parsed.kind is ProviderKind.OPENAI and parsed.base_url is None and gateway is None:
             self._mistake(f"{key}.base_url", "required for this kind, like https://llm.example.com/v1")
-        if parsed.kind is ProviderKind.OPENROUTER and not parsed.api_key:
-            self._mistake(f"{key}.api_key", 'required for this kind, like "env:OPENROUTER_API_KEY"')
-        if parsed.kind is ProviderKind.EMBEDDED and (parsed.base_url or parsed.api_key):
+        if parsed.kind in {ProviderKind.OPENROUTER, ProviderKind.ANTHROPIC} and not parsed.api_key:
+            variable = f"{parsed.kind.value.upper()}_API_KEY"
+            self._mistake(f"{key}.api_key", f'required for this kind, like "env:{variable}"')
+        if parsed.kind is ProviderKind.EMBEDDED and (parsed.base_url or parsed.api_key or gateway):
             self._mistake(key, "expected neither base_url nor api_key for this kind")
         if parsed.on_disconnect is OnDisconnect.RECONCILE and parsed.kind not in _TELLS_LATER:
             self._mistake(
@@ -160,61 +180,24 @@ class _Parser:
             )
         secrets = [self._secret(f"{key}.api_key", reference) for reference in parsed.api_key]
         on_disconnect = parsed.on_disconnect or _ON_DISCONNECT[parsed.kind]
-        return ProviderSettings(name, parsed.kind, parsed.base_url, tuple(secrets), on_disconnect)
+        return ProviderSettings(name, parsed.kind, parsed.base_url, tuple(secrets), on_disconnect, gateway)
+
+    def _ai_gateway(self, key: str, table: Any) -> CloudflareAiGateway | None:
+        parsed = None if table is None else self._table(key, table, CloudflareAiGatewayTable)
+        if parsed is None:
+            return None
+        token = None if parsed.token is None else self._secret(f"{key}.token", parsed.token)
+        return CloudflareAiGateway(parsed.account, parsed.gateway, token)
 
     def _secret(self, key: str, reference: str) -> Secret:
-        variable = reference.removeprefix(ENV_PREFIX)
-        value = self._variables.get(variable, "").strip()
-        if not value:
-            self._mistake(key, f"expected the variable {variable} to be set")
+        value = self._variables.get(reference.removeprefix(ENV_PREFIX), "").strip()
+        if not value and is_kept_elsewhere(reference):
+            self._mistake(key, f'expected "env:NAME" here: {reference} is read on AWS only')
+        elif not value:
+            self._mistake(key, f"expected {place_of(reference)} to be set")
         elif not (value.isascii() and value.isprintable()):
-            self._mistake(key, f"expected printable ASCII in the variable {variable}")
+            self._mistake(key, f"expected printable ASCII in {place_of(reference)}")
         return Secret(value)
-
-    def _model(self, name: str, table: Any, providers: Any) -> ModelSettings | None:
-        key = f"models.{quoted(name)}"
-        if not name or len(name) > 256 or not name.isprintable():
-            self._mistake(key, "expected a name of 1 to 256 printable characters")
-        parsed = self._table(key, table, ModelTable)
-        if parsed is None:
-            return None
-        known = providers if isinstance(providers, dict) else {}
-        prices = self._prices(f"{key}.price", parsed.price)
-        targets = [
-            target
-            for index, entry in enumerate(parsed.targets)
-            if (target := self._target(f"{key}.targets.{index}", entry, parsed, prices, known)) is not None
-        ]
-        return ModelSettings(name, tuple(targets), parsed.tier, tuple(dict.fromkeys(parsed.modalities or ())))
-
-    def _target(
-        self, key: str, entry: Any, model: ModelTable, prices: Prices | None, providers: Mapping[str, Any]
-    ) -> TargetSettings | None:
-        """One target: its own prices and sizes win over its model's."""
-        parsed = self._table(key, {"to": entry} if isinstance(entry, str) else entry, TargetTable)
-        if parsed is None:
-            return None
-        provider, _, upstream = parsed.to.partition("/")
-        if not (provider and upstream):
-            self._mistake(key, 'expected "provider/upstream-model"')
-        elif provider not in providers:
-            known = ", ".join(map(toml_key, providers)) or "none"
-            self._mistake(key, f"no provider {quoted(provider)}; there are: {known}")
-        own = self._prices(f"{key}.price", parsed.price)
-        is_free = _kind(providers.get(provider)) == ProviderKind.EMBEDDED
-        return TargetSettings(
-            provider=provider,
-            model=upstream,
-            prices=own or prices or (FREE if is_free else None),
-            context_length=parsed.context_length
-            or model.context_length
-            or (EMBEDDED_CONTEXT if is_free else None),
-            max_output_tokens=parsed.max_output_tokens or model.max_output_tokens,
-        )
-
-    def _prices(self, key: str, table: Any) -> Prices | None:
-        parsed = None if table is None else self._table(key, table, PriceTable)
-        return None if parsed is None else Prices(**asdict(parsed))
 
     def _plan(self, name: str, table: Any) -> PlanSettings | None:
         key = f"plans.{toml_key(name)}"
@@ -245,7 +228,3 @@ class _Parser:
                 'expected "refuse" in a plan with a budget: nothing is spent that is not held',
             )
         return PlanSettings(name, limits, parsed.max_output_tokens, parsed.on_storage_failure)
-
-
-def _kind(table: Any) -> Any:
-    return table.get("kind") if isinstance(table, dict) else None

@@ -10,17 +10,31 @@ from typing import Annotated, Any, Final, NamedTuple, TypeAlias
 
 from pydantic import BeforeValidator, Field, PlainValidator
 
-from common.model.catalog import Modality, Tier
+from common.model.catalog import Modality, SystemRole, Tier
 from common.model.limits import MAX_NANOUSD
 from common.model.price import usd_per_million, usd_per_request
-from common.settings.values import TABLE, OnDisconnect, OnStorageFailure, ProviderKind
+from common.settings.references import EXPECTED, is_reference
+from common.settings.values import TABLE, OnDisconnect, OnStorageFailure, Policy, ProviderKind
 
-ENV_PREFIX: Final = "env:"
 UNLIMITED: Final = "unlimited"
 LARGEST_COUNT: Final = 10**12
 _NANO_DIGITS: Final = 9
 # no query or fragment, which a path could not be appended to, and no user name or password: the file holds no secret
 _BASE_URL: Final = re.compile(r'https?://([\w.-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?(/[!"$->@-~]*)?', re.ASCII)
+_MEMBER: Final = re.compile(r"[a-z][a-z0-9_]{0,63}", re.ASCII)
+_OUTPUT: Final = ("max_tokens", "max_completion_tokens")  # what is held is held for so much
+_NEEDED: Final = (
+    "model",
+    "messages",
+    "stream",
+    "stream_options",
+    "n",
+    "provider",
+    "tool_choice",
+    "functions",
+    "function_call",
+)
+_PATH_PART: Final = re.compile(r"[\w-]{1,64}", re.ASCII)
 _USD: Final = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,9})?", re.ASCII)
 
 
@@ -33,19 +47,23 @@ def _http_url(value: Any) -> Any:
 
 def _reference(value: Any) -> Any:
     """One reference."""
-    if not (isinstance(value, str) and value.startswith(ENV_PREFIX) and value != ENV_PREFIX):
-        raise ValueError('expected "env:NAME": this file holds no secret')
+    if not is_reference(value):
+        raise ValueError(f"{EXPECTED}: this file holds no secret")
     return value
 
 
 def _references(value: Any) -> Any:
     """One reference or a list of them."""
     references = value if isinstance(value, list) else [value]
-    if not all(
-        isinstance(each, str) and each.startswith(ENV_PREFIX) and each != ENV_PREFIX for each in references
-    ):
-        raise ValueError('expected "env:NAME" or a list of such: this file holds no secret')
+    if not all(map(is_reference, references)):
+        raise ValueError(f"{EXPECTED}, or a list of such: this file holds no secret")
     return references
+
+
+def _path_part(value: Any) -> Any:
+    if not isinstance(value, str) or _PATH_PART.fullmatch(value) is None:
+        raise ValueError("expected an id like my-gateway: letters, digits, hyphens and underscores")
+    return value
 
 
 def nanousd(text: str) -> int:
@@ -114,6 +132,24 @@ def _decimal(value: Any) -> str:
     return value
 
 
+def _member(value: Any) -> Any:
+    if not isinstance(value, str) or _MEMBER.fullmatch(value) is None:
+        raise ValueError('expected a member of a request, like "temperature"')
+    return value
+
+
+def _droppable(value: Any) -> Any:
+    if value in _OUTPUT:
+        raise ValueError(f'expected a member that a request can go without, not "{value}"')
+    return _renamable(value)
+
+
+def _renamable(value: Any) -> Any:
+    if value in _NEEDED:
+        raise ValueError(f'expected a member that a request can go without, not "{value}"')
+    return _member(value)
+
+
 Count: TypeAlias = Annotated[Bound, PlainValidator(_count)]
 """A limit of requests or tokens."""
 
@@ -127,6 +163,12 @@ TokenPrice: TypeAlias = Annotated[int, BeforeValidator(_per_token)]
 
 Size: TypeAlias = Annotated[int, Field(ge=1, le=10**9)] | None
 """Tokens."""
+
+Renamable: TypeAlias = Annotated[str, BeforeValidator(_renamable)]
+"""A member that a model may know by another name."""
+
+Droppable: TypeAlias = Annotated[str, BeforeValidator(_droppable)]
+"""A member that a request may go without, or a feature."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,6 +190,18 @@ class ProviderTable:
     base_url: Annotated[str, BeforeValidator(_http_url)] | None = None
     api_key: Annotated[list[str], BeforeValidator(_references)] = field(default_factory=list)
     on_disconnect: OnDisconnect | None = None  # None: as the kind does
+    cloudflare_ai_gateway: Any = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CloudflareAiGatewayTable:
+    """`cloudflare_ai_gateway` of a provider."""
+
+    __pydantic_config__ = TABLE
+
+    account: Annotated[str, BeforeValidator(_path_part)]
+    gateway: Annotated[str, BeforeValidator(_path_part)]
+    token: Annotated[str | None, BeforeValidator(_reference)] = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,29 +221,39 @@ class PriceTable:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TargetTable:
-    """A target that has more to say than where it is."""
+class TraitsTable:
+    """What can be said of a target, or of a model for all its targets."""
 
     __pydantic_config__ = TABLE
 
-    to: str
     price: Any = None
     context_length: Size = None
     max_output_tokens: Size = None
+    modalities: Annotated[list[Modality], Field(min_length=1)] | None = None
+    unsupported: list[Droppable] | None = None
+    rename: dict[Renamable, Renamable] | None = None
+    system_role: SystemRole | None = None
+    reasoning: bool | None = None
+    assistant_prefill: bool | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ModelTable:
+class TargetTable(TraitsTable):
+    """A target that has more to say than where it is."""
+
+    to: str
+    weight: Annotated[int, Field(ge=1, le=1000)] = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelTable(TraitsTable):
     """`[models."NAME"]`; what a target does not say holds from here."""
 
-    __pydantic_config__ = TABLE
-
     targets: Annotated[list[Any], Field(min_length=1)]
-    price: Any = None
-    context_length: Size = None
-    max_output_tokens: Size = None
     tier: Tier | None = None
-    modalities: Annotated[list[Modality], Field(min_length=1)] | None = None
+    policy: Policy | None = None
+    context_fallbacks: list[str] = field(default_factory=list)
+    content_filter_fallbacks: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

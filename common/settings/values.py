@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final, TypeAlias
 
 from pydantic import BeforeValidator, ConfigDict, Field
 
-from common.model.catalog import Modality, Tier
+from common.model.catalog import Modality, SystemRole, Tier
 from common.model.limits import Limits
 from common.model.price import Prices
 
@@ -32,6 +32,7 @@ class ProviderKind(StrEnum):
 
     OPENAI = "openai"  # OpenAI's protocol, at any address
     OPENROUTER = "openrouter"
+    ANTHROPIC = "anthropic"  # its Messages API
     EMBEDDED = "embedded"  # the model that comes with the gateway; on one machine only
 
 
@@ -50,6 +51,15 @@ class OnStorageFailure(StrEnum):
     ALLOW = "allow"
 
 
+class Policy(StrEnum):
+    """In which order the candidates for a request are tried."""
+
+    PRIORITY = "priority"  # as written
+    CHEAPEST = "cheapest"  # by what the request is expected to cost
+    FASTEST = "fastest"  # by what was observed
+    WEIGHTED = "weighted"  # by lot
+
+
 class LogLevel(StrEnum):
     """What is logged: this and everything graver."""
 
@@ -57,6 +67,14 @@ class LogLevel(StrEnum):
     INFO = "info"
     WARNING = "warning"
     ERROR = "error"
+
+
+class LogBodies(StrEnum):
+    """Whose bodies are logged, as far as the redactor lets them through."""
+
+    OFF = "off"
+    ERRORS = "errors"  # of requests that did not end well
+    ALL = "all"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,10 +98,20 @@ class ServerSettings:
         900.0  # of one provider's answer; holds last 3,600
     )
     log_level: LogLevel = LogLevel.INFO
+    log_bodies: LogBodies = LogBodies.OFF
     cors_origins: tuple[Origin, ...] = ()  # of web pages whose scripts may call
     docs: bool = False  # whether /docs and /openapi.json are served
     base_urls: Mapping[str, Origin] = field(default_factory=dict)  # where other functions are, by their names
     end_user_key: Secret | None = None  # what end users are hashed with; None: they are not recorded
+
+
+@dataclass(frozen=True, slots=True)
+class CloudflareAiGateway:
+    """`cloudflare_ai_gateway` of a provider: it is asked by way of this one."""
+
+    account: str
+    gateway: str
+    token: Secret | None = None  # None: it asks for none
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,27 +123,64 @@ class ProviderSettings:
     base_url: str | None = None  # None: the kind's own
     api_keys: tuple[Secret, ...] = ()
     on_disconnect: OnDisconnect = OnDisconnect.CANCEL
+    cloudflare_ai_gateway: CloudflareAiGateway | None = None
+
+    @property
+    def secrets(self) -> tuple[Secret, ...]:
+        """All that it is asked with."""
+        gateway = self.cloudflare_ai_gateway
+        return self.api_keys if gateway is None or gateway.token is None else (*self.api_keys, gateway.token)
 
 
 @dataclass(frozen=True, slots=True)
 class TargetSettings:
-    """Where a request can go: a model by the name that its provider knows it by."""
+    """Where a request can go: a model by the name that its provider knows it by. None: nobody has said."""
 
     provider: str
     model: str
-    prices: Prices | None = None  # None: nobody has said what it costs
+    prices: Prices | None = None
     context_length: int | None = None  # tokens, of input and output together
     max_output_tokens: int | None = None
+    modalities: tuple[Modality, ...] | None = None  # that messages may have
+    unsupported: frozenset[str] | None = (
+        None  # members of a request that it does not take; features among them
+    )
+    rename: Mapping[str, str] | None = None  # members that it knows by another name
+    system_role: SystemRole | None = None  # the one that it takes, of the two
+    reasoning: bool | None = None  # it thinks before it answers
+    assistant_prefill: bool | None = None  # it goes on with an answer that it is given the beginning of
+    weight: int = 1  # its part of the traffic, by the policy `weighted`
 
 
 @dataclass(frozen=True, slots=True)
 class ModelSettings:
-    """`[models."NAME"]`: what clients ask for. Targets in order of preference."""
+    """`[models."NAME"]`: what clients ask for. Targets in order of preference.
+
+    A name with a star is of all models whose names fit; so is a target's, which the same characters are put into.
+    """
 
     name: str
     targets: tuple[TargetSettings, ...]
     tier: Tier | None = None
-    modalities: tuple[Modality, ...] = ()  # that it takes; none: nobody has said
+    policy: Policy | None = None  # None: the routing's
+    context_fallbacks: tuple[str, ...] = ()  # models for what is too long for all targets
+    content_filter_fallbacks: tuple[str, ...] = ()  # models for what a content filter refused
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoutingSettings:
+    """`[routing]`: how the candidates for a request are tried. Times in seconds."""
+
+    __pydantic_config__ = TABLE
+
+    policy: Policy = Policy.PRIORITY
+    retries: Annotated[int, Field(ge=0, le=5)] = 2  # at one candidate, after its first attempt
+    first_token_timeout_s: Annotated[float, Field(gt=0, le=900)] = 12.0  # where another candidate is left
+    slow_first_token_timeout_s: Annotated[float, Field(gt=0, le=900)] = 120.0  # of the last, and of reasoning
+    deadline_s: Annotated[float, Field(gt=0, le=3000)] = 900.0  # of a request, all its attempts together
+    resume: bool = True  # whether a stream that breaks is continued elsewhere
+    drop_params: bool = True  # whether what a model does not take is left out, or refused
+    probe: bool = False  # whether targets that failed, or that nobody asks, are asked now and then
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,9 +201,14 @@ class Settings:
     providers: Mapping[str, ProviderSettings] = field(default_factory=dict)
     models: Mapping[str, ModelSettings] = field(default_factory=dict)
     plans: Mapping[str, PlanSettings] = field(default_factory=dict)
+    aliases: Mapping[str, tuple[str, ...]] = field(
+        default_factory=dict
+    )  # other names, and the models they are of
+    routing: RoutingSettings = RoutingSettings()
+    catalog: str = ""  # the text of the operator's own
 
     @property
     def secrets(self) -> list[str]:
         """Every value that must never be shown."""
-        keys = [key for provider in self.providers.values() for key in provider.api_keys]
+        keys = [key for provider in self.providers.values() for key in provider.secrets]
         return [key.value for key in (*keys, self.server.end_user_key) if key is not None]

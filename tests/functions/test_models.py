@@ -34,7 +34,13 @@ audio = "5"
 request = "0.005"
 [models.mixed]
 targets = ["one/unpriced", { to = "one/priced", price = { input = "1", output = "2" }, context_length = 7 }]
+[models."wild/*"]
+targets = ["one/*"]
+[aliases]
+some = ["vendor/large:free", "mixed"]
+large = "vendor/large:free"
 """
+NOTHING: Final = {"object": "model", "created": 0, "owned_by": "sluice"}
 LARGE: Final = {
     "id": "vendor/large:free",
     "object": "model",
@@ -47,6 +53,7 @@ LARGE: Final = {
     "pricing": {"prompt": "0.00000015", "completion": "0.0000006", "input_cache_read": "0.000000075"},
 }
 ODD: Final = 'Größe 50% / "x"?'
+VIRTUAL: Final = ["sluice/auto", "sluice/premium"]  # of the one that has a tier
 BUDGET: Final = {"overrides": {Limit.BUDGET_TOTAL: 10**9}}
 
 
@@ -101,7 +108,17 @@ async def test_what_nobody_has_said() -> None:
 async def test_all_are_listed_by_name() -> None:
     """A key that is not bound sees all models, in the order of their names."""
     async with asked_by("models") as key:
-        assert await names(key) == [ODD, "everything", "hello", "mixed", "twice", "vendor/large:free"]
+        assert await names(key) == [
+            ODD,
+            "everything",
+            "hello",
+            "large",
+            "mixed",
+            *VIRTUAL,
+            "some",
+            "twice",
+            "vendor/large:free",
+        ]
 
 
 @pytest.mark.parametrize(
@@ -131,7 +148,15 @@ async def test_models_out_of_reach_are_as_if_they_were_not() -> None:
 async def test_budgets_need_prices() -> None:
     """To a key with a budget, a model without any price is not there; of others, the first target with one is told."""
     async with asked_by("models", **BUDGET) as key:
-        assert await names(key) == ["everything", "hello", "mixed", "vendor/large:free"]
+        assert await names(key) == [
+            "everything",
+            "hello",
+            "large",
+            "mixed",
+            *VIRTUAL,
+            "some",
+            "vendor/large:free",
+        ]
         assert (await key.ask("GET", "/v1/models/twice")).error["code"] == "model_not_found"
         mixed = (await key.ask("GET", "/v1/models/mixed")).json
     assert (mixed["pricing"]["prompt"], mixed["context_length"]) == ("0.000001", 7)
@@ -142,6 +167,34 @@ async def test_without_a_budget_the_first_target_is_told() -> None:
     async with asked_by("models") as key:
         mixed = (await key.ask("GET", "/v1/models/mixed")).json
     assert mixed.keys() == {"id", "object", "created", "owned_by"}
+
+
+async def test_names_that_stand_for_others() -> None:
+    """Aliases and virtual models say whose names they are; of one model they say what it does, of several no more."""
+    async with asked_by("models") as key:
+        one = (await key.ask("GET", "/v1/models/large")).json
+        several = (await key.ask("GET", "/v1/models/some")).json
+        virtual = (await key.ask("GET", "/v1/models/sluice/auto")).json
+    assert one == {**LARGE, "id": "large", "models": ["vendor/large:free"]}
+    assert several == {**NOTHING, "id": "some", "models": ["vendor/large:free", "mixed"]}
+    assert virtual == {**LARGE, "id": "sluice/auto", "models": ["vendor/large:free"]}
+
+
+async def test_names_that_stand_for_what_a_key_may_reach() -> None:
+    """Of several models, a key is told those that it may ask for; where there are none, the name is not there."""
+    async with asked_by("models", models=("some", "large", "mixed")) as key:
+        assert await names(key) == ["mixed", "some"]
+        assert (await key.ask("GET", "/v1/models/some")).json["models"] == ["mixed"]
+        assert (await key.ask("GET", "/v1/models/large")).error["code"] == "model_not_found"
+
+
+async def test_a_name_with_a_star() -> None:
+    """What fits it can be asked for by itself; the list can't have it."""
+    async with asked_by("models", models=("wild/[a-z]*", "wild/*")) as key:
+        assert await names(key) == []
+        answer = await key.ask("GET", "/v1/models/wild/some/model")
+        assert (answer.status, answer.json) == (200, {**NOTHING, "id": "wild/some/model"})
+        assert (await key.ask("GET", "/v1/models/wild/")).status == 404
 
 
 @pytest.mark.parametrize("path", ["", "/hello"])

@@ -29,10 +29,11 @@ KEYS = {
 ROOT = Path(__file__).parents[2]
 SECTIONS = "not a known section; known: server, providers, models"
 ADDRESS = "expected an address like https://llm.example.com/v1"
-REFERENCE = 'expected "env:NAME" or a list of such: this file holds no secret'
+ONE_REFERENCE = 'expected "env:NAME", on AWS also "ssm:/path" or "secretsmanager:name"'
+REFERENCE = f"{ONE_REFERENCE}, or a list of such: this file holds no secret"
 TARGET = 'expected "provider/upstream-model"'
 MODALITIES = "expected 'text', 'image', 'audio' or 'file'"
-KINDS = "expected 'openai', 'openrouter' or 'embedded'"
+KINDS = "expected 'openai', 'openrouter', 'anthropic' or 'embedded'"
 ORIGIN = "expected an origin like https://app.example.com, in lower case and without a path"
 SERVER_KEYS = ", ".join(field.name for field in dataclasses.fields(ServerSettings))
 PROVIDER = '[providers.one]\nkind = "openai"\nbase_url = "http://one"\n'
@@ -134,6 +135,7 @@ def test_secrets() -> None:
         ('kind = "openai"\nbase_url = "http://x"', OnDisconnect.CANCEL),
         ('kind = "embedded"', OnDisconnect.CANCEL),
         ('kind = "openrouter"\napi_key = "env:KEY"', OnDisconnect.RECONCILE),
+        ('kind = "anthropic"\napi_key = "env:KEY"', OnDisconnect.CANCEL),
         ('kind = "openrouter"\napi_key = "env:KEY"\non_disconnect = "cancel"', OnDisconnect.CANCEL),
         ('kind = "openrouter"\napi_key = "env:KEY"\non_disconnect = "drain"', OnDisconnect.DRAIN),
         ('kind = "openai"\nbase_url = "http://x"\non_disconnect = "drain"', OnDisconnect.DRAIN),
@@ -170,8 +172,9 @@ def test_what_clients_are_told_of_a_model() -> None:
     rest = 'targets = ["one/x"]\n'
     text = f'{PROVIDER}[models.a]\n{rest}tier = "premium"\nmodalities = ["image", "text", "image"]\n[models.b]\n{rest}'
     models = parse_settings(text, {}).models
-    assert (models["a"].tier, models["a"].modalities) == (Tier.PREMIUM, (Modality.IMAGE, Modality.TEXT))
-    assert (models["b"].tier, models["b"].modalities) == (None, ())
+    [told], [untold] = models["a"].targets, models["b"].targets
+    assert (models["a"].tier, told.modalities) == (Tier.PREMIUM, (Modality.IMAGE, Modality.TEXT))
+    assert (models["b"].tier, untold.modalities) == (None, None)
 
 
 @pytest.mark.parametrize(
@@ -200,13 +203,14 @@ def test_base_url(written: str, meant: str) -> None:
 @pytest.mark.parametrize(
     ("body", "key", "expected"),
     [
-        ('kind = "anthropic"', "kind", KINDS),
+        ('kind = "gemini"', "kind", KINDS),
         ('kind = "OpenAI"', "kind", KINDS),
         ("kind = 5", "kind", KINDS),
         ("kind = 1979-05-27", "kind", KINDS),
         ("", "kind", "required"),
         ('kind = "openai"', "base_url", "required for this kind, like https://llm.example.com/v1"),
         ('kind = "openrouter"', "api_key", 'required for this kind, like "env:OPENROUTER_API_KEY"'),
+        ('kind = "anthropic"', "api_key", 'required for this kind, like "env:ANTHROPIC_API_KEY"'),
         (
             'kind = "openrouter"\napi_key = []',
             "api_key",
@@ -221,7 +225,7 @@ def test_base_url(written: str, meant: str) -> None:
         (
             'kind = "embedded"\nurl = "x"',
             "url",
-            "not a known key; known: kind, base_url, api_key, on_disconnect",
+            "not a known key; known: kind, base_url, api_key, on_disconnect, cloudflare_ai_gateway",
         ),
         *(
             (f'kind = "openai"\nbase_url = {url}', "base_url", ADDRESS)
@@ -333,7 +337,7 @@ def test_provider_mistakes(body: str, key: str, expected: str) -> None:
         ("port = 80", "port", f"not a known key; known: {SERVER_KEYS}"),
         ('"a b" = 1', '"a b"', f"not a known key; known: {SERVER_KEYS}"),
         *(
-            (f"end_user_key = {wrong}", "end_user_key", 'expected "env:NAME": this file holds no secret')
+            (f"end_user_key = {wrong}", "end_user_key", f"{ONE_REFERENCE}: this file holds no secret")
             for wrong in (
                 '"a key that stands here"',
                 '"env:"',

@@ -38,6 +38,9 @@ class Model(BaseModel):
     object: Literal["model"] = "model"
     created: int = 0
     owned_by: str = "sluice"
+    models: list[str] | None = (
+        None  # that an alias or a virtual model stands for; what differs is told by them
+    )
     tier: Tier | None = None
     context_length: int | None = None  # tokens of prompt and answer together
     max_output_tokens: int | None = None
