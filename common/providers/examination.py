@@ -2,7 +2,8 @@
 
 Sources: https://openrouter.ai/docs/api/api-reference/api-keys/get-current-key,
 https://openrouter.ai/docs/guides/routing/model-variants/overview (both 2026-11-24),
-https://platform.openai.com/docs/api-reference/models/list (2026-11-24).
+https://platform.openai.com/docs/api-reference/models/list (2026-11-24),
+https://platform.claude.com/docs/en/api/models-list (2026-10).
 """
 
 import json
@@ -16,8 +17,7 @@ from typing import Any, Final
 
 from common.model.errors import UpstreamError
 from common.ports import Timeouts, UpstreamRequest
-from common.providers.openai import Provider
-from common.providers.openai_errors import failure
+from common.providers.provider import Provider
 from common.settings import ProviderKind
 from common.settings.mistakes import toml_key
 
@@ -25,6 +25,11 @@ MAX_BYTES: Final = 32 * 2**20  # OpenRouter's list has some megabytes
 _KEYS_PAGE: Final = "https://openrouter.ai/settings/keys"
 # these change how a request is routed, and are in no list
 _ROUTING_VARIANTS: Final = (":nitro", ":floor", ":exacto", ":online")
+# OpenRouter would leave out those that answer in images or sounds, Anthropic has 20 on a page
+_ALL_MODELS: Final = {
+    ProviderKind.OPENROUTER: "?output_modalities=all",
+    ProviderKind.ANTHROPIC: "?limit=1000",
+}
 _NO_SCOPE: Final = b"Missing scopes"
 _NEAR: Final = 3
 _LONGEST: Final = 64
@@ -56,9 +61,8 @@ def key_request(provider: Provider, timeouts: Timeouts) -> UpstreamRequest:
 
 
 def models_request(provider: Provider, timeouts: Timeouts) -> UpstreamRequest:
-    """Asks for its models. OpenRouter would leave out those that answer in images or sounds."""
-    all_of_them = "?output_modalities=all" if provider.kind is ProviderKind.OPENROUTER else ""
-    return _get(provider, f"/models{all_of_them}", timeouts)
+    """Asks for its models, all of them."""
+    return _get(provider, f"/models{_ALL_MODELS.get(provider.kind, '')}", timeouts)
 
 
 def _get(provider: Provider, path: str, timeouts: Timeouts) -> UpstreamRequest:
@@ -70,7 +74,7 @@ def read_key(provider: Provider, status: int, headers: Mapping[str, str], body: 
     if status != 200:
         if status == 401 and _NO_SCOPE in body:
             status = 403  # OpenAI's way to say that a restricted key is not for this
-        return _refusal(provider, status, failure(status, headers, body))
+        return _refusal(provider, status, provider.codec.failure(status, headers, body))
     if provider.kind is ProviderKind.OPENROUTER:
         return _openrouter_key(provider, body)
     listed = read_models(status, body)
@@ -174,7 +178,7 @@ def _parsed(body: bytes) -> Any:
 
 
 def _has_key(provider: Provider) -> bool:
-    return "authorization" in dict(provider.headers)
+    return bool(provider.credentials.all[0].secret)
 
 
 def _the_key(provider: Provider) -> str:

@@ -12,8 +12,8 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from common.ports import Timeouts, UpstreamRequest
-from common.providers.openai import Provider
 from common.providers.openai_usage import reported_cost
+from common.providers.provider import Provider
 
 MAX_BYTES: Final = 256 * 1024  # of an answer
 TIMEOUTS: Final = Timeouts(connect_s=5.0, first_byte_s=10.0, idle_s=5.0, total_s=15.0)
@@ -27,11 +27,14 @@ class Generation:
     cost_nanousd: int | None  # what it charges
 
 
-def generation_request(provider: Provider, generation_id: str) -> UpstreamRequest:
-    """The request for it."""
+def generation_requests(provider: Provider, generation_id: str) -> list[UpstreamRequest]:
+    """A request for it with each key: those of another account do not find it."""
     url = f"{provider.base_url}/generation?id={quote(generation_id, safe='')}"
-    headers = tuple(header for header in provider.headers if header[0] != "content-type")
-    return UpstreamRequest("GET", url, headers, b"", TIMEOUTS)
+    each = [
+        tuple(header for header in credential.headers if header[0] != "content-type")
+        for credential in provider.credentials.all
+    ]
+    return [UpstreamRequest("GET", url, headers, b"", TIMEOUTS) for headers in each]
 
 
 def read_generation(status: int, body: bytes) -> Generation | None:

@@ -17,6 +17,7 @@ from common.model.errors import (
     UpstreamError,
     UpstreamFailed,
     UpstreamRateLimited,
+    UpstreamRefused,
     UpstreamRejected,
     UpstreamTimeout,
 )
@@ -28,6 +29,7 @@ MAX_RETRY_AFTER_S: Final = (
 _MAX_MESSAGE: Final = 1_000  # characters of a provider's words that go on to the client
 _MAX_WORD: Final = 100  # of its `code` and `param`
 _MAX_REASONS: Final = 10
+_NUMBER: Final = re.compile(r"[0-9]+(?:\.[0-9]+)?", re.ASCII)
 _REFUSED: Final = "The provider refused the gateway's account. This is for the gateway's operator to mend."
 _NO_CREDIT: Final = (
     "The gateway's account at the provider has no credit left. This is for the gateway's operator to mend."
@@ -82,7 +84,7 @@ _IN_FLIGHT: Final = "openrouter_in_flight_budget"  # of its `limit_source`: mone
 
 def failure(status: int, headers: Mapping[str, str], body: bytes) -> UpstreamError:
     """What an answer means whose status is not 200. Some servers (vLLM, Mistral) have no envelope around the error."""
-    return _error(status, _stated(body), _retry_after_s(headers))
+    return error_of(status, stated(body), retry_after_s(headers))
 
 
 def stated_error(error: Any) -> UpstreamError:
@@ -93,23 +95,24 @@ def stated_error(error: Any) -> UpstreamError:
     if not (isinstance(code, int) and 400 <= code <= 599):
         named = [word for word in _words(error) if word in _STATUSES]
         code = _STATUSES[named[0]] if named else 502
-    return _error(code, error, None)
+    return error_of(code, error, None)
 
 
-def _stated(body: bytes) -> Any:
+def stated(body: bytes) -> Any:
     """The error that a body tells of; None where it tells of none."""
     try:
-        stated = json.loads(body)
+        found = json.loads(body)
     except (ValueError, RecursionError):
         return None
-    if isinstance(stated, list) and stated:  # Gemini's way
-        stated = stated[0]
-    return stated.get("error") or stated if isinstance(stated, dict) else None
+    if isinstance(found, list) and found:  # Gemini's way
+        found = found[0]
+    return found.get("error") or found if isinstance(found, dict) else None
 
 
-def _error(status: int, error: Any, retry_after_s: float | None) -> UpstreamError:
+def error_of(status: int, error: Any, wait_s: float | None) -> UpstreamError:
+    """What a status and the error that came with it mean; None: it tells of none."""
     if 401 <= status <= 403 or status == 429:
-        about_account = _about_account(status, error, retry_after_s)
+        about_account = _about_account(status, error, wait_s)
         if about_account is not None:
             return about_account
     members = error if isinstance(error, dict) else {"message": error}
@@ -119,10 +122,12 @@ def _error(status: int, error: Any, retry_after_s: float | None) -> UpstreamErro
             return UpstreamTimeout("The provider did not answer in time.")
         case 429:
             return UpstreamRateLimited(
-                f"The provider asks for patience{said or '.'}", code=code, retry_after_s=retry_after_s
+                f"The provider asks for patience{said or '.'}", code=code, retry_after_s=wait_s
             )
         case _ if 300 <= status < 400:
-            return UpstreamFailed("The provider answered with a redirect, which is not followed.")
+            return UpstreamFailed(
+                "The provider answered with a redirect, which is not followed.", code="provider_redirected"
+            )
         case _ if 400 <= status < 500:
             moderated = _moderation(error) if status == 403 else None
             message = f"The provider rejected the request{said or '.'}{moderated or ''}"
@@ -131,7 +136,7 @@ def _error(status: int, error: Any, retry_after_s: float | None) -> UpstreamErro
         case _:
             # not in the provider's own form, something before it speaks, and cannot say what it did behind that
             kind = UpstreamBroken if error is None else UpstreamFailed
-            return kind(f"The provider failed{said or '.'}", retry_after_s=retry_after_s)
+            return kind(f"The provider failed{said or '.'}", retry_after_s=wait_s)
 
 
 def _about_account(status: int, error: Any, retry_after_s: float | None) -> UpstreamError | None:
@@ -142,10 +147,10 @@ def _about_account(status: int, error: Any, retry_after_s: float | None) -> Upst
             retry_after_s=retry_after_s,
         )
     if _is_unpaid(status, error):
-        return UpstreamFailed(_NO_CREDIT, code="provider_out_of_credit")
+        return UpstreamRefused(_NO_CREDIT, code="provider_out_of_credit")
     if status == 429 or (status == 403 and _moderation(error) is not None):
         return None
-    return UpstreamFailed(_REFUSED, code="provider_refused")
+    return UpstreamRefused(_REFUSED, code="provider_refused")
 
 
 def _metadata(error: Any) -> Mapping[str, Any]:
@@ -202,11 +207,14 @@ def _moderation(error: Any) -> str | None:
     return f" ({told})" if told else ""
 
 
-def _retry_after_s(headers: Mapping[str, str]) -> float | None:
-    """`Retry-After`, in seconds or as a date, of an hour at most. A date is held against the provider's own clock."""
-    value = headers.get("retry-after", "").strip()
-    if value.isascii() and value.isdecimal():
-        return min(float(value[:9]), MAX_RETRY_AFTER_S)
+def retry_after_s(headers: Mapping[str, str]) -> float | None:
+    """How long to wait, an hour at most: by `retry-after-ms`, which the official clients read first, too, else by
+    `Retry-After`, in seconds or as a date, which is held against the provider's own clock.
+    """
+    for name, per_s in (("retry-after-ms", 1000), ("retry-after", 1)):
+        value = headers.get(name, "").strip()
+        if _NUMBER.fullmatch(value):
+            return min(float(value) / per_s, MAX_RETRY_AFTER_S)
     try:
         then, now = (
             datetime.strptime(each, "%a, %d %b %Y %H:%M:%S GMT").replace(tzinfo=UTC)

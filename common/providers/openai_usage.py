@@ -6,13 +6,15 @@ and of audio; here no token is counted twice. Nothing is judged: a count that is
 https://openrouter.ai/docs/use-cases/usage-accounting (2026-08-22; `cost` in USD, `cache_write_tokens`).
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Final
 
 from common.model.limits import MAX_NANOUSD
 
 _NANO: Final = 10**9
+_OF_PROMPT: Final = ("cached_tokens", "cache_write_tokens", "audio_tokens")
+_OF_COMPLETION: Final = ("reasoning_tokens", "audio_tokens")
 _CONTENT: Final = ("content", "reasoning", "reasoning_content", "refusal")
 
 
@@ -21,13 +23,14 @@ def reported_usage(usage: Any) -> Mapping[str, object] | None:
     if not isinstance(usage, dict):
         return None
     prompt, completion = usage.get("prompt_tokens"), usage.get("completion_tokens")
-    read, write, audio_in = _details(
-        usage, "prompt_tokens_details", "cached_tokens", "cache_write_tokens", "audio_tokens"
-    )
-    reasoning, audio_out = _details(usage, "completion_tokens_details", "reasoning_tokens", "audio_tokens")
     if type(prompt) is not int or type(completion) is not int:
         return {"input": prompt, "output": completion}
-    if not all(type(part) is int for part in (read, write, audio_in, reasoning, audio_out)):
+    of_prompt, of_completion = usage.get("prompt_tokens_details"), usage.get("completion_tokens_details")
+    if not of_prompt and not of_completion:
+        return {"input": prompt, "output": completion, "total": prompt + completion}
+    read, write, audio_in = _counts(of_prompt, _OF_PROMPT)
+    reasoning, audio_out = _counts(of_completion, _OF_COMPLETION)
+    if any([type(part) is not int for part in (read, write, audio_in, reasoning, audio_out)]):  # noqa: C419 - faster
         return {"input": None, "output": None}
     return {
         "input": prompt - read - write - audio_in,
@@ -40,11 +43,11 @@ def reported_usage(usage: Any) -> Mapping[str, object] | None:
     }
 
 
-def _details(usage: Mapping[str, Any], member: str, *names: str) -> list[Any]:
-    """Counts that may be missing or null, which is none."""
-    details = usage.get(member)
-    found = details if isinstance(details, dict) else {}
-    return [0 if found.get(name) is None else found[name] for name in names]
+def _counts(details: Any, names: Sequence[str]) -> list[Any]:
+    """Those that are missing or null are none."""
+    if not isinstance(details, dict):
+        return [0] * len(names)
+    return [0 if (count := details.get(name)) is None else count for name in names]
 
 
 def reported_cost(usage: Any) -> int | None:
@@ -58,7 +61,11 @@ def reported_cost(usage: Any) -> int | None:
 
 def content_bytes(choices: Any, member: str = "message") -> int:
     """UTF-8 bytes of what the choices of an answer say; `member` is where: `delta`, in an event of a stream."""
-    return sum(len(text.encode("utf-8", "surrogatepass")) for text in _texts(choices, member))
+    return sum([_bytes(text) for text in _texts(choices, member)])
+
+
+def _bytes(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
 
 
 def _texts(choices: Any, member: str) -> Iterator[str]:
@@ -66,7 +73,9 @@ def _texts(choices: Any, member: str) -> Iterator[str]:
         message = choice.get(member) if isinstance(choice, dict) else None
         if not isinstance(message, dict):
             continue
-        yield from (text for name in _CONTENT if isinstance(text := message.get(name), str))
+        for name in _CONTENT:
+            if isinstance(text := message.get(name), str):
+                yield text
         calls = message.get("tool_calls")
         for call in calls if isinstance(calls, list) else ():
             function = call.get("function") if isinstance(call, dict) else None

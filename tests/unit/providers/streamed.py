@@ -28,8 +28,8 @@ class SlowChatStream(ChatStream):
 
     __slots__ = ()
 
-    def _plain_part(self, data: bytes) -> bytes:
-        return b""
+    def _plain_part(self, data: bytes) -> tuple[bytes, int]:
+        return b"", 0
 
 
 def run(

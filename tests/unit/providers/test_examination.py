@@ -18,7 +18,7 @@ from common.providers.examination import (
     read_key,
     read_models,
 )
-from common.providers.openai import Provider, provider_of
+from common.providers.provider import Provider, provider_of
 from common.settings import ProviderKind, ProviderSettings, Secret
 
 KEY: Final = "sk-or-v1-0123456789abcdef0123456789abcdef"
@@ -33,6 +33,7 @@ def provider(kind: ProviderKind, *keys: str) -> Provider:
 
 OPENROUTER: Final = provider(ProviderKind.OPENROUTER, KEY)
 OPENAI: Final = provider(ProviderKind.OPENAI, KEY)
+ANTHROPIC: Final = provider(ProviderKind.ANTHROPIC, KEY)
 KEYLESS: Final = provider(ProviderKind.OPENAI)
 
 
@@ -61,8 +62,13 @@ def listing(*names: Any) -> bytes:
             "https://openrouter.ai/api/v1/models?output_modalities=all",
         ),
         (OPENAI, "https://llm.example.com/v1/models", "https://llm.example.com/v1/models"),
+        (
+            ANTHROPIC,
+            "https://api.anthropic.com/v1/models?limit=1000",
+            "https://api.anthropic.com/v1/models?limit=1000",
+        ),
     ],
-    ids=["openrouter", "openai"],
+    ids=["openrouter", "openai", "anthropic"],
 )
 def test_requests(asked: Provider, key: str, models: str) -> None:
     """Two reads with the key, neither of which costs anything; without a body."""
@@ -70,7 +76,19 @@ def test_requests(asked: Provider, key: str, models: str) -> None:
     assert [request.url for request in requests] == [key, models]
     for request in requests:
         assert (request.method, request.body, request.timeouts) == ("GET", b"", TIMEOUTS)
-        assert ("authorization", f"Bearer {KEY}") in request.headers
+        header = ("x-api-key", KEY) if asked is ANTHROPIC else ("authorization", f"Bearer {KEY}")
+        assert header in request.headers
+
+
+def test_anthropics_errors_are_read_as_its_own() -> None:
+    """A key that it refuses, and an account without credit, which it tells of with a status of 400."""
+    refused = b'{"type":"error","error":{"type":"authentication_error","message":"invalid x-api-key"}}'
+    unpaid = b'{"type":"error","error":{"type":"invalid_request_error","message":"Your credit balance is too low"}}'
+    assert read_key(ANTHROPIC, 401, {}, refused).said == "The API key is refused (401)."
+    finding = read_key(ANTHROPIC, 400, {}, unpaid)
+    assert finding.state is State.FAILED
+    assert "no credit left" in finding.said
+    assert read_key(ANTHROPIC, 200, {}, listing("claude-opus-4-8")).state is State.OK
 
 
 # -- OpenRouter's keys

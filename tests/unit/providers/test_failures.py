@@ -10,13 +10,16 @@ from common.model.errors import (
     UpstreamError,
     UpstreamFailed,
     UpstreamRateLimited,
+    UpstreamRefused,
     UpstreamRejected,
     UpstreamTimeout,
 )
 from common.ports import Timeouts
-from common.providers.openai import Provider, provider_of, read_answer, refuse_compressed
+from common.providers.openai import read_answer, refuse_compressed
 from common.providers.openai_errors import failure, stated_error
+from common.providers.provider import Provider, provider_of
 from common.settings import ProviderKind, ProviderSettings, Secret
+from common.wire.json_members import JsonMembers
 from common.wire.openai.errors import envelope_of
 
 NO_CREDIT = (
@@ -40,8 +43,8 @@ def stated(**error: Any) -> bytes:
 @pytest.mark.parametrize(
     ("status", "cls", "message"),
     [
-        *((status, UpstreamFailed, REFUSED) for status in (401, 403)),
-        (402, UpstreamFailed, NO_CREDIT),
+        *((status, UpstreamRefused, REFUSED) for status in (401, 403)),
+        (402, UpstreamRefused, NO_CREDIT),
         *((status, UpstreamFailed, REDIRECT) for status in (301, 302, 307)),
         *((status, UpstreamTimeout, SILENT) for status in (408, 504, 524)),
         (429, UpstreamRateLimited, f"{PATIENCE}: m"),
@@ -233,8 +236,17 @@ NOW = "Wed, 21 Oct 2026 07:28:00 GMT"
 @pytest.mark.parametrize(
     ("value", "seconds"),
     [
-        *(("0", 0), ("30", 30), (" 30 ", 30), ("3600", 3600), (None, None), ("", None), ("1.5", None)),
-        *(("-1", None), ("1e3", None), ("soon", None), ("\u0663", None), ("\u00b2", None)),
+        *(("0", 0), ("30", 30), (" 30 ", 30), ("3600", 3600), (None, None), ("", None), ("1.5", 1.5)),
+        *(
+            ("-1", None),
+            ("1e3", None),
+            ("1.", None),
+            (".5", None),
+            ("nan", None),
+            ("soon", None),
+            ("\u0663", None),
+            ("\u00b2", None),
+        ),
         *(("3601", 3600), ("999999", 3600), ("9" * 5_000, 3600)),
         *(("Wed, 21 Oct 2026 07:28:20 GMT", 20), (NOW, 0), ("Tue, 20 Oct 2026 07:28:00 GMT", 0)),
         *(("Sun, 21 Oct 2029 07:28:00 GMT", 3600), ("Wed, 41 Oct 2026 07:28:20 GMT", None)),
@@ -245,6 +257,16 @@ def test_retry_after(status: int, value: str | None, seconds: float | None) -> N
     """A rate limit and a failure tell when to come back, in an hour at most; other errors are not worth waiting."""
     error = failure(status, {"date": NOW} | ({} if value is None else {"retry-after": value}), b"")
     assert error.retry_after_s == (seconds if status in {429, 500, 503} else None)
+
+
+@pytest.mark.parametrize(
+    ("milliseconds", "seconds"),
+    [("1500", 1.5), ("0.5", 0.0005), ("0", 0), ("9" * 5_000, 3600), ("-1", 7), ("soon", 7), ("", 7)],
+)
+def test_retry_after_in_milliseconds(milliseconds: str, seconds: float) -> None:
+    """`retry-after-ms` is more exact than `retry-after`, and comes first where it is a number."""
+    error = failure(429, {"retry-after-ms": milliseconds, "retry-after": "7"}, b"")
+    assert error.retry_after_s == seconds
 
 
 def test_retry_after_without_a_clock() -> None:
@@ -267,10 +289,8 @@ def test_retry_after_of_money_in_flight() -> None:
             ({"type": each, "code": None}, UpstreamRejected)
             for each in ("invalid_request_error", "not_found_error")
         ),
-        *(
-            ({"type": each}, UpstreamFailed)
-            for each in ("authentication_error", "insufficient_quota", "new_error")
-        ),
+        *(({"type": each}, UpstreamRefused) for each in ("authentication_error", "insufficient_quota")),
+        ({"type": "new_error"}, UpstreamFailed),
         *(({"type": each}, UpstreamRateLimited) for each in ("rate_limit_error", "tokens")),
         ({"code": "429"}, UpstreamRateLimited),
         ({"code": "400", "type": "server_error"}, UpstreamRejected),
@@ -293,7 +313,7 @@ def test_money_of_the_operator(code: str) -> None:
         stated_error({"code": code}),
     ):
         assert (type(error), error.message, error.code) == (
-            UpstreamFailed,
+            UpstreamRefused,
             NO_CREDIT,
             "provider_out_of_credit",
         )
@@ -402,8 +422,15 @@ def test_own_secrets_are_hidden() -> None:
 def test_secrets_do_not_print() -> None:
     """Neither a provider nor its requests show the key when they are printed."""
     asked = provider("http://llm:8000/v1", "correct-horse")
-    request = asked.chat_request(b'{"prompt": "private"}', Timeouts(1, 1, 1))
-    assert "correct-horse" not in repr(asked) + str(asked) + repr(request) + str(request)
+    request = asked.chat_request(
+        JsonMembers(b'{"prompt": "private"}'),
+        {},
+        output_max=None,
+        credential=asked.credentials.take(0.0),
+        timeouts=Timeouts(1, 1, 1),
+    )
+    shown = repr(asked) + str(asked) + repr(request) + str(request) + repr(asked.credentials.all)
+    assert "correct-horse" not in shown
     assert "private" not in repr(request)
     assert dict(request.headers)["authorization"] == "Bearer correct-horse"
 
@@ -425,7 +452,7 @@ def test_secrets_do_not_print() -> None:
         (b'{"choices":{}}', UpstreamBroken, "The provider's answer is not a completion."),
         (b'{"error":{"code":429,"message":"m"}}', UpstreamRateLimited, f"{PATIENCE}: m"),
         (b'{"error":{"code":"rate_limit_exceeded"}}', UpstreamRateLimited, f"{PATIENCE}."),
-        (b'{"error":{"code":401,"message":"m"},"choices":[]}', UpstreamFailed, REFUSED),
+        (b'{"error":{"code":401,"message":"m"},"choices":[]}', UpstreamRefused, REFUSED),
         (b'{"error":"m"}', UpstreamFailed, f"{FAILED}: m"),
     ],
 )

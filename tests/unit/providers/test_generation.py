@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from common.providers.generation import Generation, generation_request, read_generation
-from common.providers.openai import provider_of
+from common.providers.generation import Generation, generation_requests, read_generation
+from common.providers.provider import provider_of
 from common.settings import OnDisconnect, ProviderKind, ProviderSettings, Secret
 
 PROVIDER = provider_of(
@@ -35,7 +35,7 @@ USAGE = {"input": 70, "cache_read": 30, "output": 30, "reasoning": 20, "total": 
 
 def test_request() -> None:
     """The id is one parameter, whatever stands in it; the key goes along."""
-    request = generation_request(PROVIDER, "gen-1&x=/../é")
+    [request] = generation_requests(PROVIDER, "gen-1&x=/../é")
     assert request.method == "GET"
     assert request.url == "https://openrouter.ai/api/v1/generation?id=gen-1%26x%3D%2F..%2F%C3%A9"
     assert ("authorization", "Bearer sk-or-1") in request.headers
