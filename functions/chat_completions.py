@@ -7,8 +7,9 @@ from common.http.function import DirectRoute, Function
 from common.http.openapi import behind_key
 from common.http.request import body_of, context_of, facts_of, gateway_of, parse, principal_of
 from common.http.response import CallResponse
+from common.http.wishes import wishes_of
 from common.model.principal import Permission
-from common.ports import Background, Clock, DeadLetters, KeyStore, Meter, Upstream, UserStore
+from common.ports import Background, BreakerStore, Clock, DeadLetters, KeyStore, Meter, Upstream, UserStore
 from common.telemetry.text import session_id
 from common.wire.openai.chat import ChatRequest
 
@@ -35,8 +36,7 @@ async def chat_completions(request: Request) -> CallResponse:
         principal=principal,
         request=chat,
         body=body,
-        session_id=facts.session_id,
-        trace_id=facts.trace_id,
+        wishes=wishes_of(request, facts.session_id, facts.trace_id),
     )
     return CallResponse(call)
 
@@ -44,6 +44,6 @@ async def chat_completions(request: Request) -> CallResponse:
 function = Function(
     name="chat_completions",
     router=router,
-    needs=(KeyStore, UserStore, Meter, DeadLetters, Upstream, Background, Clock),
+    needs=(KeyStore, UserStore, Meter, DeadLetters, BreakerStore, Upstream, Background, Clock),
     bodies=(ChatRequest,),
 )

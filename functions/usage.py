@@ -18,7 +18,7 @@ from common.model.errors import NotFound, PermissionDenied
 from common.model.ids import KeyId, RequestId, UserId
 from common.model.principal import Permission, Principal
 from common.model.usage_query import UsageQuery
-from common.ports import Clock, KeyStore, Meter, UsageStore, UserStore
+from common.ports import Background, Clock, KeyStore, Meter, UsageStore, UserStore
 from common.telemetry.text import on_one_line
 from common.wire.receipt import Receipt
 
@@ -90,4 +90,6 @@ def _whose(principal: Principal, asked: UsageParameters) -> dict[str, Any]:
     return {"keys": frozenset({principal.key_id}), "users": frozenset({principal.user})}
 
 
-function = Function(name="usage", router=router, needs=(KeyStore, UserStore, UsageStore, Meter, Clock))
+function = Function(
+    name="usage", router=router, needs=(KeyStore, UserStore, UsageStore, Meter, Background, Clock)
+)

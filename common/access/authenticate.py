@@ -100,10 +100,11 @@ def require(principal: Principal, permission: Permission) -> None:
         )
 
 
-def require_model(principal: Principal, model: str) -> None:
-    """`ModelNotFound` where the principal may not ask for it, as if there were none."""
-    if not principal.may_use(model):
-        raise ModelNotFound.named(model)
+def require_models(principal: Principal, models: object) -> None:
+    """Of OpenRouter's `models`, which it may fall back to by itself: `ModelNotFound` for one that is not allowed."""
+    for model in models if principal.models and isinstance(models, list) else ():
+        if not isinstance(model, str) or not principal.may_use(model):
+            raise ModelNotFound.named(str(model))
 
 
 def wrong_origin(origin: str | None) -> PermissionDenied:

@@ -27,6 +27,7 @@ from common.wire.openai.errors import kind_of
 
 MAX_ROUTE: Final = 32  # attempts that a record tells of, and all that are booked with something
 _LONGEST_CODE: Final = 64
+_TELLING_EVENTS: Final = 16  # of a stream, for its speed to mean something
 
 
 @dataclass(slots=True)
@@ -39,12 +40,22 @@ class Attempt:
     sent: bool = True  # the provider may have begun to work on it
     error: str | None = None  # a code of what went wrong
     provider_request_id: str | None = None
+    gateway_log_id: str | None = None
     usage: Mapping[str, object] | None = None  # as the provider said it
     provider_cost_nanousd: int | None = None
     content_bytes: int = 0
     content_events: int = 0
     whole: bool = False  # the answer came to its end
+    asked: float = 0.0  # by the monotonic clock
     took_s: float = 0.0  # from asking to the end of the answer
+    first_content_s: float | None = None  # of a stream, from asking
+
+    @property
+    def tokens_per_s(self) -> float | None:
+        """How fast a stream came after its first content; None where it was too short to tell."""
+        if self.first_content_s is None or self.content_events < _TELLING_EVENTS:
+            return None
+        return self.content_events / max(self.took_s - self.first_content_s, 0.001)
 
     @property
     def ended(self) -> str:
@@ -78,6 +89,7 @@ class Account:
     session_id: str | None = None
     trace_id: str | None = None
     end_user: str | None = None  # hashed
+    dropped: tuple[str, ...] = ()  # fields of the request that the model which was asked last does not take
     settled: UsageRecord | None = None  # what is handed to the meter, once that is known
 
     def attempt(self, offer: Offer, *, cancel_stops_billing: bool, told_later: bool = False) -> Attempt:
@@ -85,12 +97,29 @@ class Account:
         self.attempts.append(Attempt(offer, cancel_stops_billing, told_later))
         return self.attempts[-1]
 
+    def first_content(self, now: float) -> None:
+        """The client gets content. Whatever comes after that is no answer of its own."""
+        if self.first_byte is None:
+            self.first_byte = now
+
     def record(self, admission: Admission, now: float) -> UsageRecord:
         """The usage record, `now` by the monotonic clock."""
         ask = admission.ask
-        route = [self._booked(attempt) for attempt in self.attempts]
+        route: list[AttemptRecord] = []
+        waited_s, cost_nanousd = 0.0, 0
+        provider_cost_nanousd: int | None = None  # of those that say it, and are not asked later
+        estimated = awaits = False
+        for attempt in self.attempts:
+            booked = self._booked(attempt)
+            route.append(booked)
+            waited_s += attempt.took_s
+            cost_nanousd += booked.cost_nanousd
+            estimated = estimated or booked.booked in UNTOLD
+            if booked.awaits is not None:
+                awaits = True
+            elif attempt.provider_cost_nanousd is not None:
+                provider_cost_nanousd = (provider_cost_nanousd or 0) + attempt.provider_cost_nanousd
         last = route[-1] if route else None
-        waited_s = sum(attempt.took_s for attempt in self.attempts)
         return UsageRecord(
             request_id=ask.request_id,
             key_id=ask.principal.key_id,
@@ -101,10 +130,10 @@ class Account:
             outcome=self.outcome,
             streamed=self.streamed,
             attempts=len(route),
-            tokens=_sum([attempt.tokens for attempt in route]),
-            estimated=any(attempt.booked in UNTOLD for attempt in route),
-            cost_nanousd=sum(attempt.cost_nanousd for attempt in route),
-            provider_cost_nanousd=self.attempts[-1].provider_cost_nanousd if last else None,
+            tokens=_sum(route),
+            estimated=estimated,
+            cost_nanousd=cost_nanousd,
+            provider_cost_nanousd=provider_cost_nanousd,
             held_nanousd=admission.held_nanousd,
             held_tokens=ask.tokens,
             sub_window=admission.sub_window,
@@ -118,11 +147,12 @@ class Account:
             session_id=self.session_id,
             trace_id=self.trace_id,
             end_user=self.end_user,
-            awaiting=_counted_in(admission) if any(attempt.awaits for attempt in route) else None,
+            awaiting=_counted_in(admission) if awaits else None,
         )
 
     def _booked(self, attempt: Attempt) -> AttemptRecord:
-        target = attempt.offer.target
+        target = attempt.offer.candidate.target
+        prices = target.prices
         tokens, booked, cost_nanousd = Tokens(), Booked.NOTHING, 0
         awaits: Bounds | None = None
         if attempt.sent:
@@ -140,10 +170,11 @@ class Account:
             booked=booked,
             tokens=tokens,
             cost_nanousd=cost_nanousd,
-            prices=None if target.prices is None else target.prices.each,
-            request_price=0 if target.prices is None else target.prices.request,
+            prices=None if prices is None else prices.each,
+            request_price=0 if prices is None else prices.request,
             provider_request_id=attempt.provider_request_id,
             awaits=awaits,
+            gateway_log_id=attempt.gateway_log_id,
         )
 
     def _cost(self, attempt: Attempt, checked: Checked) -> tuple[Booked, int]:
@@ -154,9 +185,9 @@ class Account:
         """
         prices, held = attempt.offer.target.prices, attempt.offer.cost_nanousd or 0
         used = 0 if prices is None else cost(prices, checked.tokens)
-        all_seen = attempt.whole or (self.streamed and attempt.cancel_stops_billing)
         if not checked.estimated:
             return Booked.USAGE, used
+        all_seen = attempt.whole or (self.streamed and attempt.cancel_stops_billing)
         return (Booked.ESTIMATE, used) if all_seen or held <= used else (Booked.HOLD, held)
 
 
@@ -170,7 +201,7 @@ def _counted_in(admission: Admission) -> CountedIn:
     return key | user
 
 
-UNTOLD: Final = frozenset({Booked.ESTIMATE, Booked.HOLD})  # by no usage that can be true
+UNTOLD: Final = (Booked.ESTIMATE, Booked.HOLD)  # by no usage that can be true
 
 
 def _told(route: list[AttemptRecord]) -> tuple[AttemptRecord, ...]:
@@ -181,14 +212,10 @@ def _told(route: list[AttemptRecord]) -> tuple[AttemptRecord, ...]:
     return tuple(route)
 
 
-def _sum(each: list[Tokens]) -> Tokens:
-    match each:
-        case []:
-            return Tokens()
-        case [one]:
-            return one
-        case _:
-            return Tokens(*map(sum, zip(*each, strict=True)))
+def _sum(route: list[AttemptRecord]) -> Tokens:
+    if len(route) == 1:
+        return route[0].tokens
+    return Tokens(*map(sum, zip(*[each.tokens for each in route], strict=True)))
 
 
 def outcome_of(error: BaseException) -> Outcome:
@@ -240,6 +267,9 @@ class Settling:
             self._account.outcome = outcome_of(error)
         if self._draining is None or not self._draining.goes_on(self._settle):
             self._background.run(self._settle())
+        sharing, now_ms = self._gateway.sharing, self._gateway.clock.now_ms
+        if sharing is not None and sharing.due(now_ms()):
+            self._background.run(sharing.share(now_ms()))
 
     def _settle(self) -> Coroutine[Any, Any, None]:
         gateway = self._gateway

@@ -5,8 +5,8 @@
 3. Route    the model's name becomes candidates, in order of preference; `quote.py` bounds what they may cost.
 4. Cache    (comes with the cache)
 5. Admit    the meter holds what the request may use at most. Nothing is sent upstream before it.
-6. Call     candidates are tried in order, while no content has gone to the client.
-7. Relay    the first content commits status and headers; then bytes flow.
+6. Call     `fallback.py` tries candidates in order; `exchange.py` is one attempt.
+7. Relay    the first content commits status and headers; then bytes flow. Where they break off, another goes on.
 8. Settle   `Settling` hands the account to the background, whatever the ending.
 9. Tell     the HTTP side logs one line, from the record that is settled (analytics come later)
 
@@ -16,54 +16,44 @@ is ended here, with an error event.
 """
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
-from typing import Final
 
-from common.access.authenticate import require_model
+from common.access.authenticate import require_models
+from common.access.delegation import is_admin
 from common.access.end_user import hashed_end_user
-from common.gateway.account import Account, Attempt, Settling
-from common.gateway.context import RequestContext
+from common.gateway.account import Account, Settling
+from common.gateway.context import RequestContext, Wishes
 from common.gateway.delivery import EventStream, Headers, Out
 from common.gateway.draining import Draining
-from common.gateway.extent import extent
-from common.gateway.gateway import Gateway, Route
+from common.gateway.exchange import Client, Exchange, drains
+from common.gateway.extent import Extent, extent
+from common.gateway.fallback import Fallback, Manners
+from common.gateway.gateway import Gateway
 from common.gateway.interrupt import Interruptible
+from common.gateway.pace import asks_reasoning
 from common.gateway.quote import Offer, Quote, lower, make_quote
 from common.gateway.ratelimit import ratelimit_headers
-from common.gateway.relay import read_failure, read_whole, relay
 from common.gateway.settlement import take_back
 from common.gateway.spending import refuse_unpriced_features
-from common.metering.usage_check import with_slack
 from common.model.admission import Admission, Ask
 from common.model.errors import (
     ClientLeft,
     InvalidRequest,
     LimitError,
     RequestTooLarge,
-    SluiceError,
     StorageContended,
     StorageUnavailable,
-    UpstreamBroken,
-    UpstreamError,
 )
 from common.model.ids import RequestId
-from common.model.limits import Headroom
+from common.model.limits import NO_LIMITS, Limit
 from common.model.principal import Principal
 from common.model.usage import UsageRecord
-from common.ports import UpstreamRequest, UpstreamResponse
-from common.providers.openai import Provider, provider_request_id, read_answer, refuse_compressed
-from common.providers.openai_errors import failure
-from common.providers.openai_stream import ChatStream
-from common.providers.openai_usage import reported_cost, reported_usage
-from common.routing.candidates import candidates, worth_another_candidate
-from common.settings import OnDisconnect
+from common.providers.continuation import Sent
+from common.routing.recourse import Recourse
+from common.routing.selection import Selection, needs_of, select, session_of
 from common.wire.json_members import JsonMembers
 from common.wire.openai.chat import ChatRequest
-
-HOLD_S: Final = 3_600  # after which an unsettled hold counts as abandoned: longer than any answer may take
-MAX_ANSWER_BYTES: Final = 32 * 2**20
-MAX_FAILURE_BYTES: Final = 2**20
 
 
 class Call:
@@ -78,22 +68,20 @@ class Call:
         principal: Principal,
         request: ChatRequest,
         body: JsonMembers,
-        session_id: str | None = None,
-        trace_id: str | None = None,
+        wishes: Wishes,
     ) -> None:
-        """`body`: the same request as the client sent it. `CallerError` where nobody can answer it.
-
-        `session_id` and `trace_id` are for the record alone.
-        """
+        """`body`: the same request as the client sent it. `CallerError` where nobody can answer it."""
         self._gateway = gateway
         self._context = context
         self._request = request
         self._body = body
-        require_model(principal, request.model)
+        self._wishes = wishes
+        require_models(principal, body.values.get("models"))
         if principal.bound_by_money:
             refuse_unpriced_features(body.values)
-        targets = candidates(gateway.settings.models, request.model)
-        self._quote = make_quote(extent(request, body), targets, principal)
+        size = extent(request, body)
+        self._selection = self._select(size, principal)
+        self._quote = make_quote(size, self._selection.candidates, principal)
         self._ask = Ask(
             request_id, principal, gateway.clock.now_ms(), self._quote.tokens, self._quote.cost_nanousd
         )
@@ -102,12 +90,27 @@ class Call:
             streamed=request.streamed,
             quote=self._quote,
             started=gateway.clock.monotonic(),
-            session_id=session_id,
-            trace_id=trace_id,
+            session_id=wishes.session_id,
+            trace_id=wishes.trace_id,
             end_user=hashed_end_user(gateway.settings.server.end_user_key, request.end_user),
         )
-        self._headroom = Headroom(None, None)
-        self._draining: Draining | None = None
+        self._headroom = NO_LIMITS
+        # limits that would have refused it, were they not only observed
+        self.observed: tuple[Limit, ...] = ()
+
+    def _select(self, size: Extent, principal: Principal) -> Selection:
+        """Who is asked, in which order. `CallerError` where nobody can answer, or nobody may be asked."""
+        gateway, request, values = self._gateway, self._request, self._body.values
+        resolved = gateway.directory.resolve(request.model, principal)
+        return select(
+            resolved,
+            needs_of(request, values, size.input_estimate, size.output_max),
+            session=session_of(values, self._wishes.session_id),
+            expected_s=gateway.health.expected_s(gateway.clock.now_ms()),
+            rng=gateway.rng,
+            priced=principal.bound_by_money,
+            longer=lambda: gateway.directory.context_fallbacks(resolved.candidates[0], principal),
+        )
 
     async def run(self, out: Out) -> None:
         """Answer. Raises what went wrong; where the client was in the middle of a stream, after telling it there."""
@@ -115,15 +118,18 @@ class Call:
         asked = gateway.clock.monotonic()
         admission = await self._admit()
         self._account.storage_s = gateway.clock.monotonic() - asked
-        if any(_drains(gateway.routes[offer.target.provider].provider) for offer in self._quote.offers):
-            self._draining = Draining(out, context, gateway.clock)
-            out = self._draining.out
-        with Settling(admission, self._account, gateway, context.background, self._draining) as settling:
+        draining: Draining | None = None
+        if gateway.drains and any(
+            drains(gateway.routes[each.provider].provider) for each in self._quote.offers
+        ):
+            draining = Draining(out, context, gateway.clock)
+            out = draining.out
+        with Settling(admission, self._account, gateway, context.background, draining) as settling:
             if self._request.streamed:
-                await self._answer_streamed(out, settling)
+                await self._answer_streamed(out, settling, draining)
             else:
-                with Interruptible(context, gateway.clock):
-                    await self._answer(out, None, settling)
+                with Interruptible(context, gateway.clock, self._deadline):
+                    await self._answer(Client(out, None, self.headers, draining=draining), settling)
 
     @property
     def record(self) -> UsageRecord | None:
@@ -139,11 +145,22 @@ class Call:
         """Ours, on every answer that got as far as the meter."""
         headers = [
             (b"x-sluice-attempts", b"%d" % len(self._account.attempts)),
-            *ratelimit_headers(self._headroom),
+            *(() if self._headroom is NO_LIMITS else ratelimit_headers(self._headroom)),
         ]
         if self._quote.lowered:
             headers.append((b"x-sluice-max-tokens", b"%d" % (self._quote.output_max or 0)))
+        if self._account.dropped:
+            headers.append((b"x-sluice-dropped", ", ".join(self._account.dropped).encode()))
+        if is_admin(self._ask.principal):
+            headers.append((b"x-sluice-route", self._selection.told.encode()))
         return headers
+
+    @property
+    def _deadline(self) -> float:
+        """By the monotonic clock."""
+        most_s = self._gateway.settings.routing.deadline_s
+        wanted_s = self._wishes.timeout_s
+        return self._account.started + (most_s if wanted_s is None else min(wanted_s, most_s))
 
     async def _admit(self) -> Admission:
         """Ask the meter; where the money is too short for the output that was asked for, for as much as it pays."""
@@ -166,7 +183,7 @@ class Call:
         except (StorageUnavailable, asyncio.CancelledError):
             self._context.background.run(take_back(meter, self._ask))
             raise
-        self._headroom = admission.headroom
+        self._headroom, self.observed = admission.headroom, admission.observed
         return admission
 
     def _lowered(self, refused: LimitError) -> Quote | None:
@@ -177,147 +194,92 @@ class Call:
             return None
         return lower(self._quote, refused.room_nanousd, at_least=isinstance(refused, RequestTooLarge))
 
-    async def _answer_streamed(self, out: Out, settling: Settling) -> None:
-        client = EventStream(out, self._context.background, self.headers, self._context.gone.set)
+    async def _answer_streamed(self, out: Out, settling: Settling, draining: Draining | None) -> None:
+        stream = EventStream(out, self._context.background, self.headers, self._context.gone.set)
+        client = Client(out, stream, self.headers, self._sent(), draining)
         try:
-            with Interruptible(self._context, self._gateway.clock):
-                await self._answer(out, client, settling)
+            with Interruptible(self._context, self._gateway.clock, self._deadline):
+                await self._answer(client, settling)
         except ClientLeft:
             raise
         except Exception as error:
             if out.started:
-                await client.fail(error)
+                await stream.fail(error)
             raise
         finally:
-            client.stop()
+            stream.stop()
 
-    async def _answer(self, out: Out, client: EventStream | None, settling: Settling) -> None:
-        """Try the candidates. `client`: where a stream goes."""
-        *others, last = self._quote.offers
-        for offer, following in zip(others, self._quote.offers[1:], strict=True):
-            try:
-                return await self._attempt(offer, out, client)
-            except UpstreamError as error:
-                if self._account.first_byte is not None or not worth_another_candidate(error):
-                    raise
-                await self._cover(following, settling, error)
-        return await self._attempt(last, out, client)
+    def _sent(self) -> Sent | None:
+        """What keeps a stream for another candidate to go on with; None where none could, or none is wanted."""
+        wanted = self._wishes.resume and self._gateway.settings.routing.resume
+        possible = len(self._quote.offers) > 1 and self._quote.extent.choices == 1
+        return Sent() if wanted and possible else None
 
-    async def _cover(self, offer: Offer, settling: Settling, error: UpstreamError) -> None:
-        """Hold enough for one more attempt, should those before be billed. Where the meter refuses, `error` stands."""
-        sunk = sum(attempt.offer.cost_nanousd or 0 for attempt in self._account.attempts if attempt.sent)
+    async def _answer(self, client: Client, settling: Settling) -> None:
+        gateway, account = self._gateway, self._account
+        exchange = Exchange(
+            gateway,
+            account,
+            self._request,
+            self._body,
+            client,
+            bound_by_money=self._ask.principal.bound_by_money,
+        )
+        manners = Manners(
+            streamed=self._request.streamed,
+            reasoning=asks_reasoning(self._body.values),
+            deadline=self._deadline,
+            sent=client.sent,
+        )
+        fallback = Fallback(
+            gateway,
+            account,
+            exchange,
+            manners,
+            cover=Cover(gateway, account, settling),
+            further=self._further,
+        )
+        await fallback.answer(gateway.health.open_last(self._quote.offers, gateway.clock.now_ms()))
+
+    def _further(self, recourse: Recourse) -> Sequence[Offer]:
+        """Of the first candidate's model, the list for what only others can answer; those of it that can."""
+        directory, principal = self._gateway.directory, self._ask.principal
+        first, size = self._selection.candidates[0], self._quote.extent
+        if recourse is Recourse.LARGER_CONTEXT:
+            others = directory.context_fallbacks(first, principal)
+        else:
+            others = directory.content_filter_fallbacks(first, principal)
+        needs = needs_of(self._request, self._body.values, size.input_estimate, size.output_max)
+        able = [each for each in others if not each.lacks & needs.abilities]
+        try:
+            return make_quote(size, able, principal).offers if able else ()
+        except InvalidRequest:
+            return ()  # what they cost has no bound
+
+
+class Cover:
+    """Holds enough for one more attempt, should those before be billed."""
+
+    __slots__ = ("_account", "_gateway", "_settling")
+
+    def __init__(self, gateway: Gateway, account: Account, settling: Settling) -> None:
+        self._gateway = gateway
+        self._account = account
+        self._settling = settling
+
+    async def __call__(self, offer: Offer) -> bool:
+        """Whether that is done; not where the meter refuses."""
+        account, settling = self._account, self._settling
+        sunk = sum(attempt.offer.cost_nanousd or 0 for attempt in account.attempts if attempt.sent)
         more = sunk + (offer.cost_nanousd or 0) - settling.admission.held_nanousd
         if more <= 0:
-            return
+            return True
         clock = self._gateway.clock
         asked = clock.monotonic()
         try:
             settling.admission = await self._gateway.meter.extend(settling.admission, more)
         except LimitError:
-            raise error from None
+            return False
         finally:
-            self._account.storage_s += clock.monotonic() - asked
-
-    async def _attempt(self, offer: Offer, out: Out, client: EventStream | None) -> None:
-        gateway, target = self._gateway, offer.target
-        route = gateway.routes[target.provider]
-        request = route.provider.chat_request(self._body_for(offer), gateway.timeouts)
-        attempt = self._account.attempt(
-            offer,
-            cancel_stops_billing=route.provider.cancel_stops_billing,
-            told_later=route.provider.on_disconnect is OnDisconnect.RECONCILE,
-        )
-        exchange = partial(self._exchange, route, request, attempt, out, client)
-        if self._draining is None or not _drains(route.provider):
-            return await exchange()
-        asked = gateway.clock.monotonic()
-        try:
-            await self._draining.carry(exchange)
-        finally:
-            attempt.took_s = gateway.clock.monotonic() - asked  # until now, should it go on
-
-    async def _exchange(
-        self, route: Route, request: UpstreamRequest, attempt: Attempt, out: Out, client: EventStream | None
-    ) -> None:
-        clock = self._gateway.clock
-        asked = clock.monotonic()
-        try:
-            async with route.upstream.send(request) as response:
-                if response.status != 200:
-                    body = await read_failure(response, MAX_FAILURE_BYTES)
-                    raise failure(response.status, response.headers, body)
-                refuse_compressed(response.headers)
-                attempt.provider_request_id = provider_request_id(response.headers.get("x-generation-id"))
-                if client is None:
-                    await self._pass_whole(response, out, attempt)
-                else:
-                    await self._pass_stream(response, client, attempt)
-        except SluiceError as error:
-            attempt.failed(error)
-            error.message = route.provider.hide(error.message)
-            raise
-        finally:
-            attempt.took_s = clock.monotonic() - asked
-
-    def _body_for(self, offer: Offer) -> bytes:
-        """The client's own text, with only those members replaced that must be."""
-        changes: dict[str, object] = {}
-        request, quote = self._request, self._quote
-        if offer.target.model != request.model:
-            changes["model"] = offer.target.model
-        if request.streamed and not request.wants_usage:
-            given = self._body.values.get("stream_options") or {}
-            changes["stream_options"] = {**given, "include_usage": True}
-        if self._ask.principal.bound_by_money and offer.target.prices is not None:
-            provider = self._gateway.routes[offer.target.provider].provider
-            changes |= provider.price_bound(self._body.values, offer.target.prices)
-        # a model's whole context is no maximum to tell it: beside any prompt, strict providers refuse it
-        if quote.output_max is not None and offer.output_max != offer.target.context_length:
-            changes |= dict.fromkeys(request.output_fields, offer.output_max)
-        try:
-            return self._body.with_members(changes)
-        except RecursionError:  # a member that could just be read, on a stack that was less deep
-            raise InvalidRequest("The body is nested too deeply.", code="invalid_json") from None
-
-    async def _pass_whole(self, response: UpstreamResponse, out: Out, attempt: Attempt) -> None:
-        body = await read_whole(response, MAX_ANSWER_BYTES)
-        answer = read_answer(body)
-        attempt.usage = reported_usage(answer.usage)
-        attempt.provider_cost_nanousd = reported_cost(answer.usage)
-        attempt.provider_request_id = answer.id or attempt.provider_request_id
-        attempt.content_bytes = answer.content_bytes
-        attempt.whole = True
-        self._first_content()
-        headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
-        await out.start(200, headers + self.headers())
-        await out.end(body)
-
-    async def _pass_stream(self, response: UpstreamResponse, client: EventStream, attempt: Attempt) -> None:
-        if response.headers.get("content-type", "").startswith("application/json"):
-            read_answer(
-                await read_whole(response, MAX_ANSWER_BYTES)
-            )  # raises the error that it most likely is
-            raise UpstreamBroken("The provider answered in one piece where a stream was asked for.")
-        answer = ChatStream(show_usage=self._request.wants_usage, choices=self._quote.extent.choices)
-        try:
-            await relay(response, answer, client, self._first_content, self._most_tokens(attempt.offer))
-            attempt.whole = True
-        finally:
-            attempt.usage = reported_usage(answer.usage)
-            attempt.provider_cost_nanousd = reported_cost(answer.usage)
-            attempt.provider_request_id = answer.id or attempt.provider_request_id
-            attempt.content_bytes = answer.content_bytes
-            attempt.content_events = answer.events
-
-    def _most_tokens(self, offer: Offer) -> int | None:
-        """Where a stream is cut: above what usage is believed to, from below."""
-        if offer.output_max is None:
-            return None
-        return with_slack(offer.output_max * self._quote.extent.choices)
-
-    def _first_content(self) -> None:
-        self._account.first_byte = self._gateway.clock.monotonic()
-
-
-def _drains(provider: Provider) -> bool:
-    return provider.on_disconnect is OnDisconnect.DRAIN
+            account.storage_s += clock.monotonic() - asked
+        return True

@@ -1,7 +1,8 @@
-"""What a target hands in with each request, in `scope["sluice"]`."""
+"""What comes with each request besides its body: from the target, in `scope["sluice"]`, and in its own headers."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from common.ports import Background
 
@@ -43,3 +44,12 @@ class RequestContext:
     background: Background
     gone: Gone
     deadline_ms: int | None = None  # UTC; when the platform ends the invocation, where it does
+
+
+class Wishes(NamedTuple):
+    """What a request says in its headers. `session_id` and `trace_id` are for the record alone."""
+
+    session_id: str | None = None
+    trace_id: str | None = None
+    timeout_s: float | None = None  # of all attempts; None: as configured
+    resume: bool = True  # a stream that breaks may be continued elsewhere

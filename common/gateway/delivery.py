@@ -84,16 +84,21 @@ class EventStream:
 
     async def write(self, data: bytes) -> None:
         """Send whole events."""
-        async with self._lock:
-            await self._start()
+        await self._lock.acquire()  # `async with` takes twice as long
+        try:
+            if not self._out.started:
+                await self._start()
             self._last = self._loop.time()
             await self._out.write(data)
+        finally:
+            self._lock.release()
 
     async def end(self, data: bytes = b"") -> None:
         """Send the last of them."""
         self._ended = True
         async with self._lock:
-            await self._start()
+            if not self._out.started:
+                await self._start()
             self._last = self._loop.time()
             await self._out.end(data)
         self.stop()
@@ -110,8 +115,7 @@ class EventStream:
         self._timer.cancel()
 
     async def _start(self) -> None:
-        if not self._out.started:
-            await self._out.start(200, _EVENT_STREAM + self._headers())
+        await self._out.start(200, _EVENT_STREAM + self._headers())
 
     def _look(self) -> None:
         """A timer for each stream, not for each event: it looks when the last event was, and comes again."""
@@ -132,7 +136,8 @@ class EventStream:
                 return
             try:
                 async with asyncio.timeout(STALLED_S):
-                    await self._start()
+                    if not self._out.started:
+                        await self._start()
                     await self._out.write(KEEP_ALIVE)
             except ClientLeft:
                 self.stop()  # the answer itself will find out

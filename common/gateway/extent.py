@@ -5,18 +5,18 @@ than the text. What is not text (images, audio, files) is counted by part, and i
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from common.wire.json_members import JsonMembers
 from common.wire.openai.chat import ChatRequest
 
+BYTES_PER_TOKEN: Final = 4  # of text, as estimated for rate limits
+TOKENS_PER_MEDIUM: Final = 1_000  # the same of a part that is not text
 _TEXT_PARTS: Final = ("text", "refusal", "input_text")  # no set: a client may send what cannot be in one
 _LONGEST_OF_A_PART: Final = 4  # levels of nesting in which a part keeps its data
 
 
-@dataclass(frozen=True, slots=True)
-class Extent:
+class Extent(NamedTuple):
     """What a request may use at most, before prices and models are looked at."""
 
     text_bytes: int
@@ -28,6 +28,11 @@ class Extent:
     structured: bool  # an output that is cut short is worth nothing
     audio: bool  # the answer may be spoken
 
+    @property
+    def input_estimate(self) -> int:
+        """Tokens, as rate limits count them."""
+        return -(-self.text_bytes // BYTES_PER_TOKEN) + self.media * TOKENS_PER_MEDIUM
+
 
 def extent(request: ChatRequest, body: JsonMembers) -> Extent:
     """The extent of a request, `body` being its text."""
@@ -35,23 +40,29 @@ def extent(request: ChatRequest, body: JsonMembers) -> Extent:
         part for message in request.messages if isinstance(message.content, list) for part in message.content
     ]
     media = [part for part in parts if part.get("type") not in _TEXT_PARTS]
-    data_bytes = sum([len(text) for part in media for text in _strings(part.values(), _LONGEST_OF_A_PART)])
-    format_ = (request.response_format or {}).get("type")
+    data_bytes = 0
+    if media:
+        data_bytes = sum(
+            [len(text) for part in media for text in _strings(part.values(), _LONGEST_OF_A_PART)]
+        )
+    tools, format_ = bool(request.tools), request.response_format
     return Extent(
         text_bytes=max(body.size - data_bytes, 0),
         messages=len(request.messages),
-        tools=bool(request.tools) or "functions" in body.values,
+        tools=tools or "functions" in body.values,
         media=len(media),
         choices=request.n or 1,
         output_max=_most(request.max_completion_tokens, request.max_tokens),
-        structured=format_ not in (None, "text") or bool(request.tools),
+        structured=tools or (format_ is not None and format_.get("type") not in (None, "text")),
         audio="audio" in (request.modalities or ()),
     )
 
 
-def _most(*given: int | None) -> int | None:
+def _most(one: int | None, other: int | None) -> int | None:
     """The larger one: which of two maxima a provider takes, it does not say."""
-    return max([each for each in given if each is not None], default=None)
+    if one is None or other is None:
+        return other if one is None else one
+    return max(one, other)
 
 
 def _strings(values: Iterable[Any], depth: int) -> Iterator[str]:

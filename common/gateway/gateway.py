@@ -2,12 +2,16 @@
 
 import random
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from common.access.authenticate import Authenticator
-from common.ports import Clock, DeadLetters, Meter, Timeouts, Upstream, UsageStore
-from common.providers.openai import Provider
-from common.settings import Settings
+from common.gateway.pace import Paces
+from common.ports import Clock, DeadLetters, Meter, Upstream, UsageStore
+from common.providers.provider import Provider
+from common.routing.health import Health
+from common.routing.names import Directory
+from common.routing.sharing import Sharing
+from common.settings import OnDisconnect, Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,14 +34,15 @@ class Gateway:
     routes: Mapping[str, Route]  # by the provider's name
     clock: Clock
     rng: random.Random
+    health: Health = field(default_factory=Health)
+    sharing: Sharing | None = None  # of `health`; None: there is no other instance
+    paces: Paces = field(init=False)
+    directory: Directory = field(init=False)
+    drains: bool = field(init=False)  # whether any provider's answers are read to their end without a client
 
-    @property
-    def timeouts(self) -> Timeouts:
-        """How long a provider may take."""
-        server = self.settings.server
-        return Timeouts(
-            connect_s=server.connect_timeout_s,
-            first_byte_s=server.first_byte_timeout_s,
-            idle_s=server.idle_timeout_s,
-            total_s=server.total_timeout_s,
-        )
+    def __post_init__(self) -> None:
+        """What follows from the settings alone."""
+        object.__setattr__(self, "paces", Paces(self.settings.server, self.settings.routing))
+        object.__setattr__(self, "directory", Directory(self.settings))
+        manners = [route.provider.on_disconnect for route in self.routes.values()]
+        object.__setattr__(self, "drains", OnDisconnect.DRAIN in manners)

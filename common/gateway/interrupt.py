@@ -1,4 +1,4 @@
-"""What may end a call from outside while it waits: the client's leaving, and the platform's deadline.
+"""What may end a call from outside while it waits: the client's leaving, the request's deadline, the platform's.
 
 Works like `asyncio.timeout`: the waiting task is cancelled once, and on the way out the cancellation becomes the
 error that says why. A cancellation by anybody else passes through untouched.
@@ -9,20 +9,22 @@ from types import TracebackType
 from typing import Final, Self
 
 from common.gateway.context import RequestContext
-from common.model.errors import ClientLeft, DeadlineNear, SluiceError
+from common.model.errors import ClientLeft, DeadlineExceeded, DeadlineNear, SluiceError
 from common.ports import Clock
 
 DEADLINE_MARGIN_S: Final = 2.0  # what it takes to tell the client, and to settle
 
 
 class Interruptible:
-    """A synchronous context manager: `ClientLeft` or `DeadlineNear` where that happened inside."""
+    """A synchronous context manager: `ClientLeft`, `DeadlineExceeded` or `DeadlineNear` where that happened inside."""
 
-    __slots__ = ("_armed", "_cause", "_context", "_now_ms", "_task", "_timer")
+    __slots__ = ("_armed", "_cause", "_clock", "_context", "_deadline", "_task", "_timer")
 
-    def __init__(self, context: RequestContext, clock: Clock) -> None:
+    def __init__(self, context: RequestContext, clock: Clock, deadline: float) -> None:
+        """`deadline`: the request's own, by the monotonic clock."""
         self._context = context
-        self._now_ms = clock.now_ms
+        self._clock = clock
+        self._deadline = deadline
         self._cause: SluiceError | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._armed = False
@@ -30,11 +32,15 @@ class Interruptible:
     def __enter__(self) -> Self:
         if self._context.gone.is_set():
             raise _left()
-        self._task = asyncio.current_task()
+        loop = asyncio.get_running_loop()
+        self._task = asyncio.current_task(loop)
         self._armed = True
+        left_s, when_over = self._deadline - self._clock.monotonic(), self._too_late
         if (deadline_ms := self._context.deadline_ms) is not None:
-            left_s = (deadline_ms - self._now_ms()) / 1000 - DEADLINE_MARGIN_S
-            self._timer = asyncio.get_running_loop().call_later(max(left_s, 0.0), self._deadline)
+            platforms_s = (deadline_ms - self._clock.now_ms()) / 1000 - DEADLINE_MARGIN_S
+            if platforms_s < left_s:
+                left_s, when_over = platforms_s, self._ending
+        self._timer = loop.call_later(max(left_s, 0.0), when_over)
         self._context.gone.on_set(self._gone)
         return self
 
@@ -48,12 +54,20 @@ class Interruptible:
             return
         others = self._task.uncancel()
         if kind is not None and issubclass(kind, asyncio.CancelledError) and not others:
-            raise self._cause from None
+            cause, self._cause = self._cause, None
+            # a frame that kept the exception would be kept by its traceback: garbage that only a collection ends
+            try:
+                raise cause from None
+            finally:
+                del cause
 
     def _gone(self) -> None:
         self._strike(_left())
 
-    def _deadline(self) -> None:
+    def _too_late(self) -> None:
+        self._strike(DeadlineExceeded("No provider has answered within the request's deadline."))
+
+    def _ending(self) -> None:
         self._strike(DeadlineNear("The answer took longer than the platform allows."))
 
     def _strike(self, cause: SluiceError) -> None:

@@ -5,8 +5,7 @@ The hold covers one attempt at the dearest candidate. Where money binds the call
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from common.gateway.extent import Extent
 from common.metering.budget import affordable_output
@@ -15,33 +14,46 @@ from common.metering.usage_check import Evidence
 from common.model.errors import InvalidRequest
 from common.model.price import Prices
 from common.model.principal import Principal
+from common.routing.candidates import Candidate
 from common.settings import TargetSettings
 
-BYTES_PER_TOKEN: Final = 4  # of text, as estimated for rate limits
-TOKENS_PER_MEDIUM: Final = 1_000  # the same of a part that is not text
 
-
-@dataclass(frozen=True, slots=True)
-class Offer:
+class Offer(NamedTuple):
     """A candidate with the bounds of this request there; None where there is none."""
 
-    target: TargetSettings
+    candidate: Candidate
     input: InputBound | None
     output_max: int | None  # of one choice
     cost_nanousd: int | None  # of one attempt; None: nobody can say
+    said_tokens: int = 0  # estimated, of the beginning of an answer that it is given besides
+
+    @property
+    def target(self) -> TargetSettings:
+        """Where it is, and what is known of it."""
+        return self.candidate.target
+
+    @property
+    def provider(self) -> str:
+        """The provider's name."""
+        return self.target.provider
+
+    @property
+    def model(self) -> str:
+        """The model's name there."""
+        return self.target.model
 
     def evidence(self, quote: "Quote", content_bytes: int, content_events: int) -> Evidence:
         """What usage that it reports is checked against."""
-        read = self.input.total if self.input is not None else quote.input_estimate
+        estimate = quote.extent.input_estimate + self.said_tokens
+        read = self.input.total if self.input is not None else estimate
         output = (self.output_max or _LARGEST_OUTPUT) * quote.extent.choices
-        return Evidence(read, output, quote.input_estimate, content_bytes, content_events)
+        return Evidence(read, output, estimate, content_bytes, content_events)
 
 
 _LARGEST_OUTPUT: Final = 10**7  # tokens; stands for a maximum that nobody named
 
 
-@dataclass(frozen=True, slots=True)
-class Quote:
+class Quote(NamedTuple):
     """All candidates that may answer, and what to ask the meter for."""
 
     extent: Extent
@@ -50,25 +62,20 @@ class Quote:
     lowered: bool = False  # below what was asked for, because the money does not pay more
 
     @property
-    def input_estimate(self) -> int:
-        """Tokens, as rate limits count them."""
-        return -(-self.extent.text_bytes // BYTES_PER_TOKEN) + self.extent.media * TOKENS_PER_MEDIUM
-
-    @property
     def tokens(self) -> int:
         """Of the input, and of the output that was asked for."""
-        output = max((offer.output_max or 0 for offer in self.offers), default=0)
-        return self.input_estimate + output * self.extent.choices
+        output = max([offer.output_max or 0 for offer in self.offers], default=0)
+        return self.extent.input_estimate + output * self.extent.choices
 
     @property
     def cost_nanousd(self) -> int:
         """Of one attempt at the dearest candidate."""
-        return max((offer.cost_nanousd or 0 for offer in self.offers), default=0)
+        return max([offer.cost_nanousd or 0 for offer in self.offers], default=0)
 
 
-def make_quote(extent: Extent, targets: Sequence[TargetSettings], principal: Principal) -> Quote:
+def make_quote(extent: Extent, candidates: Sequence[Candidate], principal: Principal) -> Quote:
     """The quote for a request. `InvalidRequest` where money binds its caller and no candidate's cost is bounded."""
-    offers = [_offer(extent, target, principal) for target in targets]
+    offers = [_offer(extent, candidate, principal) for candidate in candidates]
     if not principal.bound_by_money:
         return Quote(extent, offers, output_max=None)
     bounded = [offer for offer in offers if offer.cost_nanousd is not None]
@@ -99,9 +106,21 @@ def lower(quote: Quote, room_nanousd: int, at_least: int = 0) -> Quote | None:
     return Quote(quote.extent, offers, output_max=output, lowered=True)
 
 
+def with_said(quote: Quote, offer: Offer, text_bytes: int) -> Offer:
+    """The candidate, where the request has the beginning of an answer besides, of so many bytes."""
+    size = quote.extent
+    extent = size._replace(text_bytes=size.text_bytes + text_bytes, messages=size.messages + 1)
+    bound = _input(extent, offer.target)
+    cost_nanousd = _cost(extent, offer.target, bound, offer.output_max)
+    said_tokens = extent.input_estimate - size.input_estimate
+    return Offer(offer.candidate, bound, offer.output_max, cost_nanousd, said_tokens)
+
+
 def _lowered(extent: Extent, offer: Offer, output: int) -> Offer:
     output_max = min(output, offer.output_max or output)
-    return Offer(offer.target, offer.input, output_max, _cost(extent, offer.target, offer.input, output_max))
+    return Offer(
+        offer.candidate, offer.input, output_max, _cost(extent, offer.target, offer.input, output_max)
+    )
 
 
 def _priced(offer: Offer) -> tuple[Prices, InputBound]:
@@ -132,20 +151,25 @@ def _unbounded(offer: Offer) -> InvalidRequest:
     )
 
 
-def _offer(extent: Extent, target: TargetSettings, principal: Principal) -> Offer:
+def _offer(extent: Extent, candidate: Candidate, principal: Principal) -> Offer:
     """A candidate with its bounds; the first maximum that somebody named is the output's."""
-    bound = input_bound(
+    target = candidate.target
+    bound = _input(extent, target)
+    output_max = extent.output_max
+    if output_max is None:
+        maxima = (principal.max_output_tokens, target.max_output_tokens, target.context_length)
+        output_max = next((each for each in maxima if each is not None), None)
+    return Offer(candidate, bound, output_max, _cost(extent, target, bound, output_max))
+
+
+def _input(extent: Extent, target: TargetSettings) -> InputBound | None:
+    return input_bound(
         extent.text_bytes,
         extent.messages,
         tools=extent.tools,
         media=[None] * extent.media,
         context_length=target.context_length,
     )
-    output_max = extent.output_max
-    if output_max is None:
-        maxima = (principal.max_output_tokens, target.max_output_tokens, target.context_length)
-        output_max = next((each for each in maxima if each is not None), None)
-    return Offer(target, bound, output_max, _cost(extent, target, bound, output_max))
 
 
 def _cost(

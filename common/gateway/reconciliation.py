@@ -25,7 +25,7 @@ from common.model.errors import SluiceError, StorageContended
 from common.model.price import Prices
 from common.model.usage import AttemptRecord, Booked, Tokens, UsageRecord
 from common.ports import Clock
-from common.providers.generation import MAX_BYTES, Generation, generation_request, read_generation
+from common.providers.generation import MAX_BYTES, Generation, generation_requests, read_generation
 from common.providers.openai_errors import failure
 
 EVERY: Final = timedelta(minutes=5)
@@ -84,15 +84,17 @@ class _Run:
         if attempt.awaits is None or route is None or id_ is None or attempt.provider in self._failing:
             return None
         try:
-            async with route.upstream.send(generation_request(route.provider, id_)) as response:
-                body = await read_whole(response, MAX_BYTES)
-                if response.status not in {200, _NOT_YET}:
-                    raise failure(response.status, response.headers, body)
-                return read_generation(response.status, body)
+            for request in generation_requests(route.provider, id_):
+                async with route.upstream.send(request) as response:
+                    body = await read_whole(response, MAX_BYTES)
+                    if response.status not in {200, _NOT_YET}:
+                        raise failure(response.status, response.headers, body)
+                    if generation := read_generation(response.status, body):
+                        return generation
         except SluiceError as error:
             self._failing.add(attempt.provider)
             _log.warning("%s does not tell what it charged: %s", attempt.provider, error.code or type(error))
-            return None
+        return None
 
 
 def is_due(age: timedelta) -> bool:
@@ -109,14 +111,15 @@ def reconciled(record: UsageRecord, told: Mapping[int, Generation]) -> UsageReco
         _reconciled(attempt, told.get(index)) if attempt.awaits is not None else attempt
         for index, attempt in enumerate(record.route)
     )
-    last = told.get(len(route) - 1)
+    costs = [record.provider_cost_nanousd, *(each.cost_nanousd for each in told.values())]
+    known = [cost_nanousd for cost_nanousd in costs if cost_nanousd is not None]
     return replace(
         record,
         route=route,
         tokens=_sum([attempt.tokens for attempt in route]),
         cost_nanousd=sum(attempt.cost_nanousd for attempt in route),
         estimated=any(attempt.booked in UNTOLD for attempt in route),
-        provider_cost_nanousd=record.provider_cost_nanousd if last is None else last.cost_nanousd,
+        provider_cost_nanousd=sum(known) if known else None,
         awaiting=None,
     )
 

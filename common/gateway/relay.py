@@ -9,9 +9,12 @@ from contextlib import suppress
 from typing import Final
 
 from common.gateway.delivery import EventStream
+from common.gateway.time_limit import TimeLimit
 from common.model.errors import ClientLeft, UpstreamBroken, UpstreamError
 from common.ports import UpstreamResponse
-from common.providers.openai_stream import ChatStream
+from common.providers.codec import AnswerStream
+from common.providers.continuation import Sent
+from common.wire.openai.preamble import has_content
 
 # for what has come already, or comes at once: behind the protocol's own end, and when the client has left
 TAIL_S: Final = 0.25
@@ -21,23 +24,31 @@ MAX_BARREN_BYTES: Final = 8 * 2**20  # in a row without an event: comments, or a
 
 async def relay(
     response: UpstreamResponse,
-    answer: ChatStream,
+    answer: AnswerStream,
     client: EventStream,
+    *,
     on_first: Callable[[], None],
     most_tokens: int | None,
+    sent: Sent | None = None,
 ) -> None:
     """Pump until the end. `UpstreamError` where the answer is not whole; what was sound has been sent on by then.
 
-    `on_first` is called before the first events go out. An output of more than `most_tokens` is cut: what a provider
-    gives beyond the maximum that it was told, nobody has money held for.
+    `on_first` is called before the first content goes out; what comes before it is held back. An output of more than
+    `most_tokens` is cut: what a provider gives beyond the maximum that it was told, nobody has money held for. `sent`:
+    keeps what goes out before the end, for another answer to go on from.
     """
-    first = True
+    begun = False
+    held = b""
     barren = 0  # bytes
     while data := await response.read():
         events = answer.feed(data)
-        if first and events:
-            first = False
-            on_first()
+        if not begun:
+            held = events = held + events
+            if has_content(held) or answer.done:
+                begun = True
+                on_first()
+            elif answer.failure is not None:
+                raise answer.failure
         if answer.done:
             await client.end(events)
             await _finish(response)
@@ -45,12 +56,14 @@ async def relay(
         if most_tokens is not None and answer.exceeds(most_tokens):
             await client.end(events + answer.cut())
             return
-        if not events:
+        if not (events and begun):
             barren += len(data)
             if barren > MAX_BARREN_BYTES:
                 raise UpstreamBroken("The provider sends much, and no events.")
         else:
             barren = 0
+            if sent is not None:
+                sent.keep(events)
             try:
                 await client.write(events)
             except (ClientLeft, asyncio.CancelledError):
@@ -58,15 +71,14 @@ async def relay(
                 raise
         if answer.failure is not None:
             raise answer.failure
-    await client.end(answer.close())
+    await client.end((b"" if begun else held) + answer.close())
 
 
-async def _hear_out(response: UpstreamResponse, answer: ChatStream) -> None:
+async def _hear_out(response: UpstreamResponse, answer: AnswerStream) -> None:
     """Take note of what had come while a slow client was waited for: it is on the bill, though nobody will see it."""
-    with suppress(UpstreamError, TimeoutError):
-        async with asyncio.timeout(TAIL_S):
-            while data := await response.read():
-                answer.feed(data)
+    with suppress(UpstreamError, TimeoutError), TimeLimit(TAIL_S):
+        while data := await response.read():
+            answer.feed(data)
 
 
 async def _finish(response: UpstreamResponse) -> None:
@@ -74,10 +86,9 @@ async def _finish(response: UpstreamResponse) -> None:
 
     The client has everything: that it leaves now is nothing to end the call with.
     """
-    with suppress(UpstreamError, TimeoutError, asyncio.CancelledError):
-        async with asyncio.timeout(TAIL_S):
-            while await response.read():
-                pass
+    with suppress(UpstreamError, TimeoutError, asyncio.CancelledError), TimeLimit(TAIL_S):
+        while await response.read():
+            pass
 
 
 async def read_whole(response: UpstreamResponse, max_bytes: int) -> bytes:
@@ -95,7 +106,7 @@ async def read_whole(response: UpstreamResponse, max_bytes: int) -> bytes:
 async def read_failure(response: UpstreamResponse, max_bytes: int) -> bytes:
     """The body of an answer that is an error; nothing where it is cut, too long or too slow: its status counts."""
     try:
-        async with asyncio.timeout(FAILURE_S):
+        with TimeLimit(FAILURE_S):
             return await read_whole(response, max_bytes)
     except (UpstreamError, TimeoutError):
         return b""

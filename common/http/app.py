@@ -11,7 +11,6 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from common import __version__
-from common.gateway.call import HOLD_S
 from common.gateway.gateway import Gateway
 from common.http.errors import HttpAnswers, answer_error, answer_validation, note
 from common.http.function import DirectRoute, Endpoint, Function
@@ -24,8 +23,10 @@ from common.http.headers import (
 )
 from common.http.patience import Patience
 from common.http.site import Site
+from common.model.admission import HOLD_S
 from common.model.errors import InvalidRequest, SluiceError
 from common.model.ids import new_request_id
+from common.settings import LogBodies
 from common.telemetry.log_format import tell
 from common.telemetry.request_facts import RequestFacts
 
@@ -57,6 +58,7 @@ def create_app(gateway: Gateway, functions: Iterable[Function], patience: Patien
             SluiceError: answer_error,
             HTTPException: http_answers,
             RequestValidationError: answer_validation,
+            Exception: answer_error,  # else the framework answers in words of its own, and raises it still
         },
     )
     direct: dict[tuple[str, str], Endpoint] = {}
@@ -65,7 +67,12 @@ def create_app(gateway: Gateway, functions: Iterable[Function], patience: Patien
         for route in function.router.routes:
             if isinstance(route, DirectRoute):
                 direct |= {(method, route.path): route.endpoint for method in route.methods or ()}
-    return Edge(app, gateway, direct, headers, http_answers, patience=patience or Patience())
+    edge = Edge(app, gateway, direct, headers, http_answers, patience=patience or Patience())
+    if server.log_bodies is LogBodies.OFF:
+        return edge
+    from common.http.body_log import LoggedBodies
+
+    return LoggedBodies(edge, only_errors=server.log_bodies is LogBodies.ERRORS)
 
 
 class Edge:

@@ -11,7 +11,7 @@ from common.gateway.delivery import Headers
 from common.http.headers import AnswerHeaders
 from common.http.request import facts_of, headers_of, invalid
 from common.http.site import Site
-from common.model.errors import BudgetExceeded, LimitError, SluiceError, UpstreamError
+from common.model.errors import BudgetExceeded, LimitError, SluiceError, UpstreamError, UpstreamRefused
 from common.model.usage import Outcome
 from common.telemetry.request_facts import RequestFacts
 from common.telemetry.text import on_one_line
@@ -35,7 +35,7 @@ def error_headers(error: Exception, body: bytes) -> Headers:
     retry_after_s = _retry_after_s(error, status)
     if retry_after_s is not None:
         headers.append((b"retry-after", b"%d" % -(-retry_after_s // 1)))
-    if isinstance(error, BudgetExceeded):
+    if isinstance(error, BudgetExceeded | UpstreamRefused):
         headers.append((b"x-should-retry", b"false"))  # else OpenAI's clients do, whatever the code says
     if status == 401:
         headers.append((b"www-authenticate", b"Bearer"))

@@ -3,7 +3,7 @@
 Nothing of it is made before somebody asks for it: schemas of bodies cost more than all other imports of a function.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from fastapi.openapi.utils import get_openapi
@@ -13,6 +13,7 @@ from starlette.routing import BaseRoute
 
 from common import __version__
 from common.http.function import Function
+from common.model.principal import Permission
 
 _REFERENCE: Final = "#/components/schemas/{model}"
 _KEY: Final = {
@@ -20,6 +21,14 @@ _KEY: Final = {
     "scheme": "bearer",
     "description": "An API key of this gateway: `sk-sluice-...`.",
 }
+# of what needs a key, by function; OpenAPI calls it a role: https://spec.openapis.org/oas/v3.1.0#security-requirement-object
+_PERMISSIONS: Final = {
+    "chat_completions": Permission.CHAT,
+    "keys": Permission.KEYS_WRITE,
+    "models": Permission.MODELS,
+    "usage": Permission.USAGE_READ,
+}
+_FOR_EVERY_KEY: Final = frozenset({"/v1/keys/me"})
 _STRING_OR_NULL: Final = {"type": ["string", "null"]}
 _ERROR: Final = {
     "type": "object",
@@ -84,7 +93,7 @@ def _error(status: int | None = None) -> dict[str, Any]:
     return {"description": description, "content": {"application/json": {"schema": schema}}}
 
 
-def describe(routes: Iterable[BaseRoute], functions: Iterable[Function]) -> dict[str, Any]:
+def describe(routes: Iterable[BaseRoute], functions: Sequence[Function]) -> dict[str, Any]:
     """The document of an application with these routes, which are the functions'."""
     document = get_openapi(
         title="Sluice",
@@ -105,7 +114,19 @@ def describe(routes: Iterable[BaseRoute], functions: Iterable[Function]) -> dict
     for path in document["paths"].values():
         for operation in path.values():
             _complete(operation["responses"])
+    for function in functions:
+        _require(function, document["paths"])
     return document
+
+
+def _require(function: Function, paths: dict[str, Any]) -> None:
+    """The permission that a key needs for each path of the function."""
+    permission = _PERMISSIONS.get(function.name)
+    for route in function.router.routes:
+        path = getattr(route, "path_format", None)
+        if permission is not None and path in paths and path not in _FOR_EVERY_KEY:
+            for operation in paths[path].values():
+                operation["security"] = [{"key": [permission.value]}]
 
 
 def _complete(responses: dict[str, Any]) -> None:

@@ -23,7 +23,8 @@ class Patience:
 
     async def wait(self, awaited: Awaitable[_T]) -> _T:
         """What is awaited; `TimeoutError` where it takes too long. It is cancelled by then."""
-        task, loop = asyncio.current_task(), asyncio.get_running_loop()
+        loop = asyncio.get_running_loop()
+        task = asyncio.current_task(loop)
         assert task is not None
         self._until[task] = loop.time() + self.limit_s
         if self._timer is None:

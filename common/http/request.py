@@ -169,6 +169,8 @@ def invalid(errors: Sequence[Any], *, start: int = 0) -> InvalidRequest:
 
 def _param(loc: tuple[Any, ...]) -> str:
     """`messages[0].role`; the branches of a union, which pydantic names too, are left out."""
+    if not loc:
+        return "body"  # half a character in a field's name: pydantic can't say which
     path = on_one_line(str(loc[0]), _LONGEST_NAME)  # an unknown field is the client's own word
     for part in loc[1:]:
         if isinstance(part, int):

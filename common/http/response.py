@@ -62,5 +62,5 @@ class CallResponse(Response):
                 await out.start(kind_of(error).status, error_headers(error, body) + self._call.headers())
                 await out.end(body)
         finally:
-            facts.record = self._call.record
+            facts.record, facts.observed = self._call.record, self._call.observed
             facts.waited_s += self._call.waited_s

@@ -7,16 +7,19 @@ it is made once, whoever else makes it. A row that does not know yet that the re
 from typing import Final
 
 from common.metering import decision
+from common.metering.alerts import LogAlerts
 from common.metering.decision import Actual
 from common.metering.meter import TRIES
 from common.metering.plan import Plan
 from common.metering.rows import Change, Records, Rows
 from common.metering.standing import Hold, Standing
+from common.metering.watch import Overrun
 from common.model.errors import StorageContended
 from common.model.usage import CountedIn, Provisional, UsageRecord
 from common.ports import Clock
 
 _NO_ROW: Final = CountedIn(0)
+_alert: Final = LogAlerts()
 
 
 async def correct(rows: Rows, clock: Clock, booked: UsageRecord, record: UsageRecord) -> bool:
@@ -31,6 +34,9 @@ async def correct(rows: Rows, clock: Clock, booked: UsageRecord, record: UsageRe
         ]
         outcome = await rows.apply(changes, Records(record, corrects=Provisional.AWAITING))
         if outcome.applied:
+            if record.cost_nanousd > record.held_nanousd:
+                for name in names:
+                    _alert(Overrun(name, record.request_id, record.held_nanousd, record.cost_nanousd))
             return True
         known = await rows.find(booked.request_id)
         if known is None or known.provisional is not Provisional.AWAITING:

@@ -33,7 +33,7 @@ from common.metering.window import SUB_WINDOW, SUB_WINDOW_MS
 from common.model.admission import Admission, Ask
 from common.model.errors import LimitError, StorageContended, StorageUnavailable
 from common.model.ids import KeyId, RequestId
-from common.model.limits import Headroom, Limit, Limits, LimitStanding, Reason, Refused
+from common.model.limits import NO_LIMITS, Headroom, Limit, Limits, LimitStanding, Reason, Refused
 from common.model.principal import Principal
 from common.model.usage import UsageRecord
 from common.ports import Clock
@@ -132,6 +132,8 @@ class LimitMeter:
     async def settle(self, admission: Admission, record: UsageRecord) -> None:
         """See `Meter.settle`."""
         limits = admission.ask.principal.limits
+        if not limits and (await self._rows.apply((), Records(record))).applied:
+            return
         rows = list(limits)
         actual, now_ms = Actual(record.cost_nanousd, record.tokens.total), self._clock.now_ms()
         standings, fresh = await self._standings(rows)
@@ -154,6 +156,8 @@ class LimitMeter:
                 Change(row, _settlement(standing, record.request_id, actual, booked, now_ms))
                 for row, standing in zip(rows, standings, strict=True)
             ]
+            if record.awaiting is not None:
+                record = _as_held(record, standings)
             outcome = await self._rows.apply(
                 changes, Records(record, corrects=None if booked is None else booked.provisional)
             )
@@ -261,6 +265,16 @@ def _booking_times(standings: Sequence[Standing], now_ms: int) -> Sequence[int]:
     return [now_ms if each == latest else latest * SUB_WINDOW_MS for each in seen]
 
 
+def _as_held(record: UsageRecord, standings: Sequence[Standing]) -> UsageRecord:
+    """A record that is corrected later tells where it is booked: where an extension is of which nobody heard, too."""
+    id_ = record.request_id
+    holds = [Hold.decode(id_, text) for each in standings if (text := each.holds.get(id_)) is not None]
+    if not holds:
+        return record
+    hold = max(holds, key=lambda each: each.sub_window)
+    return replace(record, sub_window=hold.sub_window, held_nanousd=hold.cost_nanousd)
+
+
 def _settlement(
     standing: Standing, request_id: RequestId, actual: Actual, booked: UsageRecord | None, now_ms: int
 ) -> Plan:
@@ -305,7 +319,7 @@ def _headroom(limits: Mapping[str, Limits], standings: Sequence[Standing], now_m
 
 def _without_hold(ask: Ask) -> Admission:
     now = ask.now_ms // SUB_WINDOW_MS
-    return Admission(ask, ask.cost_nanousd, now, Headroom(None, None), booked=False)
+    return Admission(ask, ask.cost_nanousd, now, NO_LIMITS, booked=False)
 
 
 def _expired() -> StorageUnavailable:

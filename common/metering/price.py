@@ -5,7 +5,8 @@ high, never too low.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from operator import mul
+from typing import NamedTuple
 
 from common.model.price import PICO_PER_NANO, Prices
 from common.model.usage import Tokens
@@ -13,12 +14,10 @@ from common.model.usage import Tokens
 
 def cost(prices: Prices, tokens: Tokens) -> int:
     """Nano-dollars, rounded up."""
-    pairs = zip(prices.each, tokens, strict=True)
-    return _nano(prices.request + sum([price * count for price, count in pairs if count]))
+    return _nano(prices.request + sum(map(mul, prices.each, tokens)))
 
 
-@dataclass(frozen=True, slots=True)
-class InputBound:
+class InputBound(NamedTuple):
     """The most tokens that an input can be: of text, and of what is not text."""
 
     text: int
@@ -63,9 +62,10 @@ def output_pico(prices: Prices, *, audio: bool) -> int:
 
 def worst_case(candidates: Iterable[Prices], bound: InputBound, output: int, *, audio: bool = False) -> int:
     """Nano-dollars to hold for one attempt at whichever candidate is dearest; `output` is of all choices together."""
-    return max(
-        _nano(input_pico(prices, bound) + output * output_pico(prices, audio=audio)) for prices in candidates
+    dearest = max(
+        [input_pico(prices, bound) + output * output_pico(prices, audio=audio) for prices in candidates]
     )
+    return _nano(dearest)
 
 
 def _nano(pico: int) -> int:

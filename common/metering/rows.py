@@ -4,12 +4,12 @@ An engine translates and carries out; it decides nothing. `plan.py` has the tabl
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final, NamedTuple, Protocol, TypeAlias
 
 from common.metering.plan import Plan
 from common.metering.standing import Standing
 from common.model.ids import RequestId
+from common.model.record import record
 from common.model.usage import Provisional, UsageRecord
 
 
@@ -20,7 +20,7 @@ class Change(NamedTuple):
     plan: Plan
 
 
-@dataclass(frozen=True, slots=True)
+@record()
 class Records:
     """What becomes of records along with changes: `settled` or `abandoned`, never both. Without changes, `settled`."""
 

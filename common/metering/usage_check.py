@@ -10,18 +10,19 @@ believed up to `1.25 x bound + 64`.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Final
+from operator import itemgetter
+from typing import Any, Final, NamedTuple
 
 from common.model.usage import Tokens
 
 CLASSES: Final = Tokens._fields
 OUTPUT: Final = frozenset({"output", "reasoning"})
-REQUIRED: Final = frozenset({"input", "output"})
+_UNTOLD: Final = dict.fromkeys(CLASSES, 0) | {"input": None, "output": None}  # these two are required
+_of_classes: Final = itemgetter(*CLASSES)
+_WHOLE: Final = {int}  # no `bool` either
 
 
-@dataclass(frozen=True, slots=True)
-class Evidence:
+class Evidence(NamedTuple):
     """What the gateway knows by itself about one attempt."""
 
     input_bound: int  # tokens, as held
@@ -31,8 +32,7 @@ class Evidence:
     content_events: int = 0  # of a stream
 
 
-@dataclass(frozen=True, slots=True)
-class Checked:
+class Checked(NamedTuple):
     """Usage to settle with."""
 
     tokens: Tokens
@@ -61,26 +61,24 @@ def estimate(evidence: Evidence) -> Tokens:
 
 def _tokens(reported: Mapping[str, object]) -> Tokens | None:
     """The counts, if they are counts and agree with each other."""
-    counts = [reported.get(name, None if name in REQUIRED else 0) for name in CLASSES]
-    whole = [count for count in counts if type(count) is int and count >= 0]
-    if len(whole) < len(counts):
+    counts: tuple[Any, ...] = _of_classes({**_UNTOLD, **reported})
+    if set(map(type, counts)) != _WHOLE or min(counts) < 0:
         return None
-    tokens = Tokens(*whole)
-    total = tokens.total
-    return tokens if reported.get("total", total) == total else None
+    total = sum(counts)
+    return Tokens(*counts) if reported.get("total", total) == total else None
 
 
 def _plausible(tokens: Tokens, evidence: Evidence) -> bool:
-    output = tokens.output + tokens.reasoning
+    total, output = tokens.total, tokens.output + tokens.reasoning
     most_output = max(with_slack(evidence.output_max), evidence.content_bytes + 64)
     # audio is of both sides, and its bytes tell little: it is bounded with the input and the output together
-    read = tokens.total - output - tokens.audio
+    read = total - output - tokens.audio
     most_input = with_slack(evidence.input_bound)
     return (
         max(evidence.content_bytes, evidence.content_events) // 16 <= output + tokens.audio
         and output <= most_output
         and read <= most_input
-        and tokens.total <= most_input + most_output
+        and total <= most_input + most_output
     )
 
 

@@ -1,13 +1,16 @@
 """Admission: what a request asks of the meter before anything is sent upstream, and what it was granted."""
 
-from dataclasses import dataclass
+from typing import Final
 
 from common.model.ids import RequestId
 from common.model.limits import Headroom, Limit
 from common.model.principal import Principal
+from common.model.record import record
+
+HOLD_S: Final = 3_600  # after which an unsettled hold counts as abandoned: longer than any answer may take
 
 
-@dataclass(frozen=True, slots=True)
+@record()
 class Ask:
     """One request at the door, with the most that it may use. Its id tells when its hold expires."""
 
@@ -18,7 +21,7 @@ class Ask:
     cost_nanousd: int  # of one attempt at the dearest candidate
 
 
-@dataclass(frozen=True, slots=True)
+@record()
 class Admission:
     """A request that was admitted. It must be settled once, and is by `Meter.settle`."""
 

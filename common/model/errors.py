@@ -19,8 +19,10 @@ SluiceError
 │   ├── UpstreamRateLimited      429
 │   ├── UpstreamUnreachable      502  nothing was sent
 │   ├── UpstreamBroken           502  cut, or not the protocol
-│   │   └── UpstreamFailed       502  refused our account, or 5xx: the provider says so itself
+│   │   └── UpstreamFailed       502  the provider says so itself
+│   │       └── UpstreamRefused  502  our account there: for the operator to mend
 │   └── UpstreamTimeout          504
+│       └── DeadlineExceeded     504  for the whole request, whoever was asked
 └── GatewayError                 ours
     ├── StorageUnavailable       503
     │   └── StorageContended     503  it works, but others write the same row all the time
@@ -165,8 +167,16 @@ class UpstreamFailed(UpstreamBroken):
     may_be_billed = False
 
 
+class UpstreamRefused(UpstreamFailed):
+    """The provider does not serve the gateway's account: a key that it does not take, or no money."""
+
+
 class UpstreamTimeout(UpstreamError):
     """The provider was silent for longer than allowed."""
+
+
+class DeadlineExceeded(UpstreamTimeout):
+    """The time is over that the client or the configuration gives a request."""
 
 
 class GatewayError(SluiceError):

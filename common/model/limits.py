@@ -129,3 +129,6 @@ class Headroom(NamedTuple):
 
     requests: Room | None
     tokens: Room | None
+
+
+NO_LIMITS: Final = Headroom(None, None)

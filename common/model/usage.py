@@ -1,10 +1,10 @@
 """What one request used, and how it ended: the facts that metering keeps."""
 
-from dataclasses import dataclass
 from enum import IntFlag, StrEnum
 from typing import NamedTuple
 
 from common.model.ids import KeyId, RequestId, UserId
+from common.model.record import record
 
 
 class Outcome(StrEnum):
@@ -67,7 +67,7 @@ class Bounds(NamedTuple):
     output: int  # of all choices
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class AttemptRecord:
     """One exchange with one candidate, as it is settled.
 
@@ -87,9 +87,10 @@ class AttemptRecord:
     request_price: int  # pico-dollars
     provider_request_id: str | None  # the provider's own id of what it generated, as in its answer
     awaits: Bounds | None = None  # the provider can still say what it used, which is checked against these
+    gateway_log_id: str | None = None  # in the log of another gateway on the way, Cloudflare's for one
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class UsageRecord:
     """One request, as it is settled: exactly one exists for each admitted request, whatever its ending.
 

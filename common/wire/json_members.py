@@ -7,13 +7,26 @@ A name that stands there twice is refused, since the next reader may take the ot
 import json
 import re
 from collections.abc import Mapping
+from enum import Enum
 from json.scanner import make_scanner
 from typing import Any, Final
 
-_OPEN: Final = re.compile(r"[ \t\n\r]*\{[ \t\n\r]*")
-_NAME: Final = re.compile(r'[ \t\n\r]*("(?:[^"\\\x00-\x1f]|\\.)*")[ \t\n\r]*:[ \t\n\r]*')
-_NEXT: Final = re.compile(r"[ \t\n\r]*([,}])")
-_END: Final = re.compile(r"[ \t\n\r]*\Z")
+
+class Absent(Enum):
+    """In place of a value: the member is taken out."""
+
+    ABSENT = "absent"
+
+
+ABSENT: Final = Absent.ABSENT
+_dumps: Final = json.JSONEncoder(separators=(",", ":")).encode  # made once: that takes as long as to encode
+_SPACE: Final = r"[ \t\n\r]*+"
+_NAMED: Final = rf'{_SPACE}"([^"\\\x00-\x1f]*+(?:\\.[^"\\\x00-\x1f]*+)*+)"{_SPACE}:{_SPACE}'
+_OPEN: Final = re.compile(rf"{_SPACE}\{{{_SPACE}")
+_SEPARATOR: Final = re.compile(rf"{_SPACE}([,}}])")
+# from one value to the next, or to the end: then there is no name
+_FIRST: Final = re.compile(rf"{_SPACE}\{{(?:{_NAMED}|{_SPACE}\}}{_SPACE}\Z)")
+_NEXT: Final = re.compile(rf"{_SPACE}(?:,{_NAMED}|\}}{_SPACE}\Z)")
 
 
 class NotAnObject(ValueError):
@@ -52,38 +65,33 @@ class JsonMembers:
         return len(self._body)
 
     def _parse(self) -> None:
-        text = self._text
-        opened = _OPEN.match(text)
-        if opened is None:
-            raise NotAnObject("it does not start with {")
-        at = opened.end()
-        separator = text[at : at + 1]
-        if separator == "}":
-            at += 1
-        while separator != "}":
-            named = _NAME.match(text, at)
-            if named is None:
-                raise NotAnObject(f"no member at character {at}")
-            name = named[1][1:-1]
+        text, values, spans = self._text, self.values, self._spans
+        end = 0
+        follows = _FIRST.match(text)
+        while follows is not None:
+            name = follows[1]
+            if name is None:
+                return
             if "\\" in name:
-                name, _ = _scan(text, named.start(1))
-            start = named.end()
+                name, _ = _scan(text, follows.start(1) - 1)
+            start = follows.end()
             value, end = _scan(text, start)
-            if name in self.values:
+            if name in values:
                 raise NotAnObject(f"the member {json.dumps(name[:64])} stands there twice")
-            self.values[name] = value
-            self._spans[name] = (start, end)
+            values[name] = value
+            spans[name] = (start, end)
             follows = _NEXT.match(text, end)
-            if follows is None:
-                raise NotAnObject(f"no comma at character {end}")
-            separator, at = follows[1], follows.end()
-        if _END.match(text, at) is None:
-            raise NotAnObject(f"more behind its end at character {at}")
+        raise NotAnObject(_mistake(text, end))
 
     def with_members(self, changes: Mapping[str, Any]) -> bytes:
-        """The object's text with these members set: replaced where they stand, added at the end where they don't."""
+        """The object's text with these members set: replaced where they stand, added at the end where they don't.
+
+        Those that are set to `ABSENT` are taken out.
+        """
         if not changes:
             return self._body
+        if ABSENT in changes.values():
+            return self._with_fewer(changes)
         text, at = self._text, 0
         pieces: list[str] = []
         spans = self._spans
@@ -96,9 +104,45 @@ class JsonMembers:
         pieces += (text[at:end], separator, ",".join(added), text[end:])
         return "".join(pieces).encode()
 
+    def _with_fewer(self, changes: Mapping[str, Any]) -> bytes:
+        """The same, where members go: then all are put together anew, each as it stood."""
+        members: list[str] = []
+        behind = self._text.index("{") + 1
+        for name, (start, end) in self._spans.items():
+            named = self._text[behind:start].lstrip(" \t\r\n,")
+            value = changes.get(name, self._text)
+            if value is self._text:
+                members.append(named + self._text[start:end])
+            elif value is not ABSENT:
+                members.append(named + _dumps(value))
+            behind = end
+        added = ((name, value) for name, value in changes.items() if name not in self._spans)
+        members += [f"{_dumps(name)}:{_dumps(value)}" for name, value in added if value is not ABSENT]
+        return f"{{{','.join(members)}}}".encode()
 
-def _dumps(value: object) -> str:
-    return json.dumps(value, separators=(",", ":"))
+    def merged(self, changes: Mapping[str, Any]) -> dict[str, Any]:
+        """The values, with these in place of their own."""
+        merged = {**self.values, **changes}
+        return {name: value for name, value in merged.items() if value is not ABSENT}
+
+
+def _mistake(text: str, end: int) -> str:
+    """What is wrong behind the last value, which ended at `end`; 0: there was none."""
+    if end == 0:
+        opened = _OPEN.match(text)
+        if opened is None:
+            return "it does not start with {"
+        at = opened.end()
+        return (
+            f"more behind its end at character {at + 1}"
+            if text[at : at + 1] == "}"
+            else f"no member at character {at}"
+        )
+    follows = _SEPARATOR.match(text, end)
+    if follows is None:
+        return f"no comma at character {end}"
+    what = "no member" if follows[1] == "," else "more behind its end"
+    return f"{what} at character {follows.end()}"
 
 
 def _no_constant(name: str) -> object:

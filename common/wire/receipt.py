@@ -72,6 +72,7 @@ class ReceiptAttempt(BaseModel):
     prices: ReceiptPrices | None
     cost: str
     provider_request_id: str | None
+    gateway_log_id: str | None
 
     @classmethod
     def of(cls, attempt: AttemptRecord) -> Self:
@@ -87,6 +88,7 @@ class ReceiptAttempt(BaseModel):
             prices=None if prices is None else ReceiptPrices.of(prices, attempt.request_price),
             cost=usd(attempt.cost_nanousd),
             provider_request_id=attempt.provider_request_id,
+            gateway_log_id=attempt.gateway_log_id,
         )
 
 

@@ -23,6 +23,8 @@ STREAMED = json.dumps({"model": "hello", "messages": ASK, "stream": True}).encod
 Script = Callable[[Exchange], Awaitable[None]]
 
 TOML = """
+[routing]
+retries = 0
 [providers.one]
 kind = "openai"
 base_url = "{url}/one"
@@ -192,8 +194,8 @@ async def test_stream_comes_as_it_is_made() -> None:
 
     async def script(exchange: Exchange) -> None:
         await begin_stream(exchange)
-        first, *rest = answers.stream("Hello")
-        await send_events(exchange, [first])
+        first, rest = answers.stream("Hello")[:2], answers.stream("Hello")[2:]
+        await send_events(exchange, first)
         await asyncio.wait_for(read.wait(), 10)
         await send_events(exchange, rest)
         await exchange.send(b"0\r\n\r\n")
@@ -303,24 +305,25 @@ async def test_fallback(failing: Script, *, streamed: bool) -> None:
 
 async def test_rejection_is_final() -> None:
     """What a provider calls wrong with the request reaches the client with its meaning, and nobody else is asked."""
-    body = b'{"error":{"message":"too long","param":"messages","code":"context_length_exceeded"}}'
+    body = b'{"error":{"message":"too odd","param":"messages","code":"invalid_value"}}'
     async with world(whole(body, "400 Bad Request")) as w:
         with pytest.raises(openai.BadRequestError) as caught:
             await w.client.chat.completions.create(model="twice", messages=ASK)
-        assert (caught.value.code, caught.value.param) == ("context_length_exceeded", "messages")
-        assert "too long" in caught.value.message
+        assert (caught.value.code, caught.value.param) == ("invalid_value", "messages")
+        assert "too odd" in caught.value.message
         assert caught.value.response.headers["x-sluice-attempts"] == "1"
         (record,) = await w.records()
         assert (record.outcome, record.tokens) == (Outcome.CLIENT, Tokens())
 
 
 async def test_all_candidates_fail() -> None:
-    """The last candidate's failure is the answer."""
+    """What they failed of is the answer, and who was asked."""
     async with world(whole(b"oops", "503 Service Unavailable")) as w:
         with pytest.raises(openai.InternalServerError) as caught:
             await w.client.chat.completions.create(model="twice", messages=ASK)
         assert caught.value.response.status_code == 502
         assert caught.value.response.headers["x-sluice-attempts"] == "2"
+        assert "Tried: one/first (provider_error), two/second (provider_error)." in caught.value.message
         (record,) = await w.records()
         assert (record.outcome, record.attempts) == (Outcome.UPSTREAM, 2)
 

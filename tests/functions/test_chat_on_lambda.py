@@ -34,7 +34,8 @@ targets = ["scripted/upstream-demo"]
 ASKED: Final = {"model": "demo", "messages": [{"role": "user", "content": "hi"}]}
 STREAMED: Final = ASKED | {"stream": True}
 
-OPENING, *MIDDLE, USAGE, DONE = answers.stream("Hel", "lo")
+ROLE, FIRST, *MIDDLE, USAGE, DONE = answers.stream("Hel", "lo")
+OPENING = ROLE + FIRST  # what comes before the first content is held back
 SHOWN: Final = b"".join([OPENING, *MIDDLE, DONE])  # to a client that did not ask for the usage
 USED: Final = Tokens(input=9, output=2)
 HEAD: Final = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"

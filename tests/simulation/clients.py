@@ -3,6 +3,7 @@
 import asyncio
 import json
 import random
+import re
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 _TOOL: Final = {"type": "function", "function": {"name": "f"}}
 _DONE: Final = b"data: [DONE]\n\n"
+_SAID: Final = re.compile(rb'"content": ?"([^"]+)"')
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +27,7 @@ class Habits:
 
     requests: tuple[int, int] = (3, 6)  # from, to
     think_s: tuple[float, ...] = (0.0, 0.01, 0.2, 3.0)
-    models: tuple[str, ...] = ("one", "two", "three", "four")
+    models: tuple[str, ...] = ("one", "two", "three", "four", "five", "six", "seven")
     prompt_tokens: tuple[int, ...] = (1, 20, 200)
     output_max: tuple[int | None, ...] = (1, 10, 60, None)
     streams: float = 0.6
@@ -36,6 +38,8 @@ class Habits:
     slow: float = 0.15
     stalls: float = 0.03
     deadline: float = 0.15
+    hurry: float = 0.1  # how often it says how long it waits
+    resumes: float = 0.9  # how often it takes an answer that was continued elsewhere
     patience: int = 4  # how often it asks again
     longest_wait_s: float = 80.0
 
@@ -48,15 +52,26 @@ class Request:
     key: str
     process: Process
     streamed: bool
+    model: str
+    choices: int
     gone: Gone
     done: asyncio.Future[None]
     leaving: asyncio.Future[None]
     serving: asyncio.Task[None] | None = None
     status: int = 0
     headers: Mapping[bytes, bytes] = field(default_factory=dict)
-    tail: bytes = b""
+    body: bytes = b""
     ended: bool = False
     deadline_s: float | None = None
+    timeout_s: float | None = None  # as it says
+    resumes: bool = True
+    served_s: float = 0.0  # when it came to its process
+    content_s: float | None = None  # when its first content came
+
+    @property
+    def text(self) -> str:
+        """What it was told, of all choices."""
+        return b"".join(_SAID.findall(self.body)).decode()
 
     @property
     def left(self) -> bool:
@@ -119,7 +134,12 @@ class Client:
     async def ask(self, body: dict[str, Any]) -> Request:
         """One request to one process, until its end as the client sees it."""
         world, rng, habits = self._world, self._rng, self._habits
-        request = await world.request(self._key, streamed=bool(body.get("stream")))
+        request = await world.request(
+            self._key, streamed=bool(body.get("stream")), model=body["model"], choices=body.get("n", 1)
+        )
+        request.resumes = rng.random() < habits.resumes
+        if rng.random() < habits.hurry:
+            request.timeout_s = rng.choice((0.5, 2.0, 9.0))
         leaves_s = rng.choice((0.0, 0.01, 0.05, 0.3, 2.0, 20.0)) if rng.random() < habits.leaves else None
         if rng.random() < habits.deadline:
             request.deadline_s = world.loop.time() + rng.choice((2.5, 4.0, 8.0, 30.0))
@@ -131,7 +151,10 @@ class Client:
         await asyncio.wait((request.done,), timeout=leaves_s)
         if not request.done.done():
             await self._leave(request)
-        world.say("%s got %s, left: %s, %s", world.id_of(request), request.status, request.left, request.tail)
+        world.say(
+            "%s got %s, left: %s, %s", world.id_of(request), request.status, request.left, request.body[-500:]
+        )
+        world.told.check_beginning(request)
         if request.ended and not request.left:
             self._check(request)
             self.answered += request.status == 200
@@ -174,7 +197,9 @@ class Client:
             if message["type"] == "http.response.start":
                 request.status, request.headers = message["status"], dict(message["headers"])
                 return
-            request.tail = (request.tail + message.get("body", b""))[-200:]
+            request.body += message.get("body", b"")
+            if request.content_s is None and _SAID.search(request.body):
+                request.content_s = world.loop.time()
             request.ended |= not message.get("more_body", False)
 
         deadline_ms = None
@@ -182,15 +207,20 @@ class Client:
             deadline_ms = request.process.clock.now_ms() + int(
                 (request.deadline_s - world.loop.time()) * 1000
             )
+        headers = [
+            (b"authorization", f"Bearer {request.key}".encode()),
+            (b"content-type", b"application/json"),
+            (b"content-length", b"%d" % len(body)),
+        ]
+        if request.timeout_s is not None:
+            headers.append((b"x-sluice-timeout", f"{request.timeout_s}".encode()))
+        if not request.resumes:
+            headers.append((b"x-sluice-resume", b"off"))
         scope = {
             "type": "http",
             "method": "POST",
             "path": "/v1/chat/completions",
-            "headers": [
-                (b"authorization", f"Bearer {request.key}".encode()),
-                (b"content-type", b"application/json"),
-                (b"content-length", b"%d" % len(body)),
-            ],
+            "headers": headers,
             "sluice": RequestContext(request.process.background, request.gone, deadline_ms),
         }
         with suppress(BrokenPipeError):  # there is nobody to tell
@@ -198,13 +228,14 @@ class Client:
 
     def _check(self, request: Request) -> None:
         """An answer is whole or says what is wrong, and nothing unexpected was wrong."""
-        if request.status >= 500 and b"internal_error" in request.tail:
+        if b"internal_error" in request.body:
             raise Violation(f"internal error: {request}")
         if request.streamed and request.status == 200:
-            if b"internal_error" in request.tail:
-                raise Violation(f"internal error: {request}")
-            if not request.tail.endswith(_DONE) and b'"error"' not in request.tail:
-                raise Violation(f"a stream ended without [DONE] and without an error: {request}")
+            done, failed = request.body.endswith(_DONE), b'"error"' in request.body
+            if done == failed:
+                raise Violation(f"a stream ended with [DONE] and an error, or with neither: {request}")
+            if done:
+                self._world.told.check_whole(request)
 
 
 async def _pause(request: Request, seconds: float, *, raises: bool) -> None:

@@ -11,8 +11,8 @@ from datetime import UTC, datetime
 from functools import cache
 from typing import Final
 
-from common.gateway.call import HOLD_S
 from common.metering.standing import Hold, Standing, expiry_s
+from common.model.admission import HOLD_S
 from common.model.ids import RequestId
 from common.model.limits import UNLIMITED, Limits
 from common.model.usage import Booked, Provisional, UsageRecord
@@ -69,10 +69,12 @@ class Book:
         *,
         in_time: bool,
         first: bool,
+        corrects: bool,
     ) -> None:
         """Log what became of the row in one step, and hold the row against the log.
 
-        `settled`: a record that was written, or would have been were it the request's `first`.
+        `settled`: a record that was written, or would have been were it the request's `first`. `corrects`: it stands in
+        for one that was settled.
         """
         held = [id_ for id_, text in after.holds.items() if before.holds.get(id_) != text]
         for id_ in held:
@@ -81,7 +83,7 @@ class Book:
             self._check_rate(true_s)
             self._check_counts(after)
         for id_ in before.holds.keys() - after.holds.keys():
-            self._ended(id_, settled, withdrawn=id_ in withdrawn)
+            self._ended(id_, settled, withdrawn=id_ in withdrawn, corrects=corrects)
         if settled is not None and first and settled.request_id in self.entries:
             self._settled(self.entries[settled.request_id], settled)
         self._check_row(after, promised=any(self.entries[id_].booked for id_ in held))
@@ -108,13 +110,14 @@ class Book:
         entry.hold, entry.booked, entry.index = hold, hold.cost_nanousd, hold.sub_window
         self._book(entry, entry.booked)
 
-    def _ended(self, id_: RequestId, settled: UsageRecord | None, *, withdrawn: bool) -> None:
-        """A hold has left the row."""
+    def _ended(self, id_: RequestId, settled: UsageRecord | None, *, withdrawn: bool, corrects: bool) -> None:
+        """A hold has left the row. A correction that finds one that was written twice settles that, and no more."""
         entry = self.entries[id_]
         entry.open = False
         if entry.echo and settled is not None and settled.request_id == id_:
-            self._book(entry, settled.cost_nanousd - entry.echo)
-            entry.echo = settled.cost_nanousd
+            stays = entry.booked if corrects else settled.cost_nanousd
+            self._book(entry, stays - entry.echo)
+            entry.echo = stays
         if withdrawn:  # as if it had never been
             self._book(entry, -entry.booked)
             day = periods(entry.index)[0]
@@ -192,6 +195,7 @@ class Served:
 
     billed: int = 0  # nano-dollars
     within: int = 0  # of these, for no more output than was asked for
+    possible: int = 0  # what they could have cost, as far as anything is taken on trust
     unseen: int = 0  # of these, for what the gateway had no chance to see
     breached: bool = False  # one of them left the trust boundary: served far more than it was asked for
 
@@ -227,7 +231,8 @@ class Invariants:
         """Rows have changed together, from one standing to another; `settled`: a record that was written for it."""
         if settled is not None and (wrong := misbooked(settled)) is not None:
             raise Violation(f"M4: the route of {settled.request_id} does not add up: {wrong}")
-        if settled is not None and corrects is Provisional.AWAITING:
+        corrected = corrects is Provisional.AWAITING
+        if settled is not None and corrected:
             self._corrects(settled, records)
             first = True
         else:
@@ -236,7 +241,9 @@ class Invariants:
             gone = frozenset(before.holds.keys() - after.holds.keys() - records.keys())
             if lost := gone & (self.served.keys() | set(self.admitted)):
                 raise Violation(f"M4: the holds of {lost} left {name} without a record")
-            self.books[name].changed(true_s, before, after, settled, gone, in_time=in_time, first=first)
+            self.books[name].changed(
+                true_s, before, after, settled, gone, in_time=in_time, first=first, corrects=corrected
+            )
             for id_ in after.holds.keys() - before.holds.keys():
                 self.books[name].check_expired(after, id_)
 
@@ -279,12 +286,15 @@ class Invariants:
             held = entry.hold.cost_nanousd if id_ in standing.holds else abandoned
             if held is None:
                 raise Violation(f"M3: {id_} was sent after it was settled")
-            if self.books[name].limits.has_budget and served.within + cost > held:
-                raise Violation(f"M2: {id_} may cost {served.within} + {cost}, held are {held}")
+            if self.books[name].limits.has_budget and served.possible + cost > held:
+                raise Violation(f"M2: {id_} may cost {served.possible} + {cost}, held are {held}")
 
-    def billed(self, id_: RequestId, cost: int, most: int, unseen: int, *, breached: bool) -> None:
-        """A provider is done with an attempt, for which it was to charge at most `most`."""
+    def billed(
+        self, id_: RequestId, cost: int, most: int, possible: int, unseen: int, *, breached: bool
+    ) -> None:
+        """A provider is done with an attempt, for which it was to charge at most `most`; more input was possible."""
         served = self.served.setdefault(id_, Served())
+        served.possible += possible
         served.billed += cost
         served.within += min(cost, most)
         served.unseen += unseen

@@ -7,10 +7,12 @@ from typing import Any, Final
 import pytest
 
 from common.adapters import memory
-from common.gateway import account, call, delivery, relay
+from common.gateway import account, call, delivery, fallback, relay
 from common.gateway.account import Account, Attempt, Settling
-from common.gateway.call import Call
+from common.gateway.call import Call, Cover
 from common.gateway.draining import Draining
+from common.gateway.fallback import Fallback
+from common.gateway.quote import Offer
 from common.metering import decision, sweeper, usage_check, window
 from common.metering.apply import apply
 from common.metering.decision import Actual, Ask
@@ -23,6 +25,8 @@ from common.model.errors import ClientLeft
 from common.model.ids import RequestId
 from common.model.limits import Limits, Refused
 from common.model.usage import Tokens
+from common.providers.continuation import ResumedStream, Said, Sent
+from common.routing.recourse import Recourse
 
 Mutant = Callable[[pytest.MonkeyPatch], None]
 
@@ -86,10 +90,11 @@ def expired_for_ever(patch: pytest.MonkeyPatch) -> None:
 def not_extended(patch: pytest.MonkeyPatch) -> None:
     """A second attempt is made on what is held for the first."""
 
-    async def cover(*_: object) -> None:
+    async def cover(*_: object) -> bool:
         """Hold nothing."""
+        return True
 
-    patch.setattr(Call, "_cover", cover)
+    patch.setattr(Cover, "__call__", cover)
 
 
 def usage_believed(patch: pytest.MonkeyPatch) -> None:
@@ -172,6 +177,87 @@ def read_on_unsettled(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Draining, "goes_on", goes_on)
 
 
+def resumed_uncovered(patch: pytest.MonkeyPatch) -> None:
+    """Another candidate goes on with an answer on what is held for the first."""
+
+    async def resumed(fallback: Fallback, offer: Offer, said: Said, *, is_prefilled: bool) -> bool:
+        async def cover(_: Offer) -> bool:
+            """Hold nothing."""
+            return True
+
+        fallback._cover = cover
+        return await real(fallback, offer, said, is_prefilled=is_prefilled)
+
+    real = Fallback._resumed
+    patch.setattr(Fallback, "_resumed", resumed)
+
+
+def said_is_free(patch: pytest.MonkeyPatch) -> None:
+    """What a candidate is given to go on with is not held for."""
+    patch.setattr(fallback, "with_said", lambda _quote, offer, _text_bytes: offer)
+
+
+def retried_behind_content(patch: pytest.MonkeyPatch) -> None:
+    """Who broke off in the middle is asked once more."""
+
+    def pause_s(fallback: Fallback, *args: Any) -> float | None:
+        account = fallback._account
+        first, account.first_byte = account.first_byte, None
+        pause = real(fallback, *args)
+        account.first_byte = first
+        return pause
+
+    real = Fallback._pause_s
+    patch.setattr(Fallback, "_pause_s", pause_s)
+
+
+def spliced_unread(patch: pytest.MonkeyPatch) -> None:
+    """An answer that begins anew is cut where the client's ends, whatever it says."""
+
+    def new(stream: ResumedStream, text: str) -> str:
+        known = min(len(text), len(stream._expected))
+        stream._expected = stream._expected[known:]
+        return text[known:]
+
+    patch.setattr(ResumedStream, "_new", new)
+
+
+def sent_is_not_kept(patch: pytest.MonkeyPatch) -> None:
+    """What another candidate is to go on with lacks what was sent last."""
+
+    def keep(sent: Sent, events: bytes) -> None:
+        real(sent, held.pop(sent, b""))
+        held[sent] = events
+
+    held: dict[Sent, bytes] = {}
+    real = Sent.keep
+    patch.setattr(Sent, "keep", keep)
+
+
+def first_content_again(patch: pytest.MonkeyPatch) -> None:
+    """The record tells when the last candidate began, not the first."""
+
+    def first_content(account: Account, now: float) -> None:
+        account.first_byte = now
+
+    patch.setattr(Account, "first_content", first_content)
+
+
+def list_asked_again(patch: pytest.MonkeyPatch) -> None:
+    """Who is on a list of the operator's, and refuses as well, leads to the list once more."""
+    patch.setattr(Fallback, "_listed", lambda fallback, why: [*fallback._further(why)])
+
+
+def refusal_asked_again(patch: pytest.MonkeyPatch) -> None:
+    """A provider that calls the request wrong is asked again."""
+    patch.setattr(fallback, "recourse", lambda _: Recourse.HERE)
+
+
+def deadline_unheeded(patch: pytest.MonkeyPatch) -> None:
+    """A client that says how long it waits is not heard."""
+    patch.setattr(Call, "_deadline", property(lambda call: call._account.started + 900))
+
+
 MUTANTS: Final[Mapping[Mutant, str]] = {
     check_then_act: "M1 M2",
     settled_twice: "M4",
@@ -190,4 +276,13 @@ MUTANTS: Final[Mapping[Mutant, str]] = {
     corrected_upwards: "M2 M4",
     not_taken_back: "M4",
     read_on_unsettled: "M4",
+    resumed_uncovered: "M2",
+    said_is_free: "M2",
+    retried_behind_content: "R: T:",
+    spliced_unread: "T:",
+    sent_is_not_kept: "T:",
+    first_content_again: "T:",
+    list_asked_again: "R:",
+    refusal_asked_again: "R:",
+    deadline_unheeded: "M4",
 }

@@ -22,17 +22,18 @@ from common.model.errors import StorageUnavailable
 from common.model.ids import RequestId
 from common.model.usage import UsageRecord
 from common.ports import DeadLetters, KeyStore, Upstream, UserStore
-from common.providers.openai import provider_of
+from common.providers.provider import provider_of
 from common.settings import Settings, parse_settings
 from functions.chat_completions import function
 from tests.simulation.loop import OWNER, Owner, SimClock
 
 NONCE: Final[ContextVar[str]] = ContextVar("NONCE")
-VARIABLES: Final = {"KEY": "secret"}
+VARIABLES: Final = {"KEY": "secret", "OTHER": "secret, too"}
 TOML: Final = """
 [providers.alpha]
 kind = "openai"
 base_url = "http://alpha/v1"
+api_key = ["env:KEY", "env:OTHER"]
 [providers.beta]
 kind = "openai"
 base_url = "http://beta/v1"
@@ -62,13 +63,52 @@ targets = ["gamma/c", "alpha/a", { to = "beta/b", price = { input = "3", output 
 price = { input = "1", output = "10", cache_read = "0.1" }
 context_length = 2_000
 max_output_tokens = 100
+
+# the same model in three places; models that go on with what was begun; both, and whom to ask instead
+[models.five]
+targets = ["alpha/v/m", "gamma/w/m", { to = "beta/M", price = { input = "3", output = "7" } }]
+price = { input = "1", output = "10", cache_read = "0.1" }
+context_length = 2_000
+max_output_tokens = 100
+[models.six]
+targets = [
+  "alpha/a",
+  { to = "beta/b", price = { input = "3", output = "7" }, assistant_prefill = true },
+  { to = "gamma/c", assistant_prefill = true },
+]
+price = { input = "1", output = "10", cache_read = "0.1" }
+context_length = 2_000
+max_output_tokens = 100
+[models.seven]
+targets = ["gamma/m", { to = "alpha/m", assistant_prefill = true }]
+price = { input = "1", output = "10", cache_read = "0.1" }
+context_length = 2_000
+max_output_tokens = 100
+content_filter_fallbacks = ["four"]
+context_fallbacks = ["two", "five"]
 """
+ROUTINGS: Final = (
+    "",
+    "retries = 0",
+    "retries = 1\nresume = false",
+    "first_token_timeout_s = 0.5\nslow_first_token_timeout_s = 20",
+)
 
 
 @cache
-def settings() -> Settings:
-    """The configuration of every world."""
-    return parse_settings(TOML, VARIABLES)
+def settings(routing: str = "") -> Settings:
+    """The configuration of a world, with these lines in `[routing]`."""
+    return parse_settings(f"[routing]\n{routing}\n{TOML}", VARIABLES)
+
+
+@cache
+def most_attempts(routing: str, model: str) -> int:
+    """How often providers may be asked for one request: each with its retries, and again to go on in the middle."""
+    configured = settings(routing)
+    asked = configured.models[model]
+    names = {model, *asked.context_fallbacks, *asked.content_filter_fallbacks}
+    candidates = sum(len(configured.models[name].targets) for name in names)
+    return candidates * (1 + configured.routing.retries) + 2 * (candidates - 1)
 
 
 @dataclass
@@ -80,6 +120,7 @@ class Shared:
     rows: Rows
     dead_letters: DeadLetters
     upstream: Upstream
+    settings: Settings
     ids: dict[str, RequestId] = field(default_factory=dict)  # of requests that came as far as the meter
     admitted: dict[RequestId, "Process"] = field(default_factory=dict)
     settling: set[RequestId] = field(default_factory=set)
@@ -94,14 +135,15 @@ class Process(Owner):
         self.name = name
         self.clock = clock
         self.routes = {
-            name: Route(provider_of(each), shared.upstream) for name, each in settings().providers.items()
+            name: Route(provider_of(each), shared.upstream)
+            for name, each in shared.settings.providers.items()
         }
         self.context = Context()
         self.context.run(OWNER.set, self)
         self.background = ProcessBackground(self)
         self.authenticator = Authenticator(shared.keys, shared.users, {}, clock)
         gateway = Gateway(
-            settings=settings(),
+            settings=shared.settings,
             authenticator=self.authenticator,
             meter=WatchedMeter(self, shared),
             usage=MemoryRows(),  # nobody reads it

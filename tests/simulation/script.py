@@ -2,6 +2,8 @@
 
 A token is four bytes of text, and an event of a stream has one. A stream is sent as it is generated, whether anybody
 reads it or not; a whole answer is on its way only when all of it is generated.
+
+All of them tell the same text, as far as they get, and go on with it from where they are asked to; some stray from it.
 """
 
 import json
@@ -16,12 +18,14 @@ from common.model.price import Prices
 from common.model.usage import Tokens
 
 BYTES_PER_TOKEN: Final = 4
-_WORD: Final = "wxyz"
+CONTEXT: Final = 2_000  # tokens, of every model
+_TEXT: Final = "".join(f"{number:03d} " for number in range(1_000))
+_ASTRAY: Final = _TEXT.replace(" ", "-")
 _EVENT: Final = (
     b'data: {"id":"%b","object":"chat.completion.chunk","created":1,"model":"m","choices":'
     b'[{"index":%d,"delta":%b,"finish_reason":%b}]}\n\n'
 )
-_WORDS: Final = b'{"content":"wxyz"}'
+_WORDS: Final = b'{"content":"%b"}'
 _ROLE: Final = b'{"role":"assistant","content":""}'
 _UNBOUNDED: Final = 40  # tokens, about, where nobody says how many at most
 _TELLING: Final = 16  # tokens, of which nobody can say that they were none
@@ -36,12 +40,21 @@ class Manner(StrEnum):
     BUSY = "busy"  # 429
     FAILS = "fails"  # 500
     REJECTS = "rejects"  # 400
+    FILTERS = "filters"  # 400, for what the request says
+    TOO_LONG = "too long"  # 400, for how long it is
     CUT = "cut"  # the connection breaks somewhere in the answer
     ENDS_EARLY = "ends early"  # the same, cleanly
     SAYS_FAILED = "says failed"  # an error event in the middle, or instead of an answer
 
 
-REFUSALS: Final = {Manner.BUSY: 429, Manner.FAILS: 500, Manner.REJECTS: 400}
+REFUSALS: Final = {
+    Manner.BUSY: (429, "busy"),
+    Manner.FAILS: (500, "failed"),
+    Manner.REJECTS: (400, "rejected"),
+    Manner.FILTERS: (400, "content_filter"),
+    Manner.TOO_LONG: (400, "context_length_exceeded"),
+}
+FINAL: Final = frozenset({Manner.REJECTS, Manner.FILTERS, Manner.TOO_LONG})  # it would refuse that again
 
 
 class Lie(StrEnum):
@@ -66,6 +79,8 @@ class Temper:
     excess: float = 0.0  # how often it writes more than it was asked for, within the trust boundary
     breach: float = 0.0  # and far beyond it
     verbose: float = 0.5  # how much of its maximum it uses, about
+    strays: float = 0.0  # how often it tells another text from somewhere on
+    prefills: float = 1.0  # how often it goes on with an answer that was begun; else it refuses that
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +104,9 @@ class Asked:
     choices: int
     output_max: int | None
     streamed: bool
+    model: str = ""
+    begun: str | None = None  # the beginning of an answer, to go on with
+    most_prompt: int = 0  # tokens that the prompt may have, by what is taken on trust
 
     def bill(self, output: int) -> int:
         """What it costs with this many tokens of output, in nano-dollars."""
@@ -99,20 +117,31 @@ class Asked:
         """What it may cost, with a provider that keeps to its maximum."""
         return self.bill((self.output_max or 0) * self.choices)
 
+    @property
+    def possible(self) -> int:
+        """The same, where the prompt has as many tokens as can be."""
+        tokens = Tokens(input=self.most_prompt, output=(self.output_max or 0) * self.choices)
+        return cost(self.provider.prices, tokens)
+
 
 def asked(provider: Provider, id_: str, body: bytes) -> Asked:
     """What a request's body asks of a provider, which calls it `id_`."""
     request = json.loads(body)
-    text = sum(len(message["content"]) for message in request["messages"])
+    messages = request["messages"]
+    text = sum(len(message["content"]) for message in messages)
+    trusted = text + 64 * len(messages) + (1_024 if "tools" in request else 0)
     maxima = [request[name] for name in ("max_tokens", "max_completion_tokens") if request.get(name)]
     return Asked(
         nonce=request["metadata"]["nonce"],
         provider=provider,
         id=id_,
-        prompt_tokens=-(-text // BYTES_PER_TOKEN) + 3 * len(request["messages"]),
+        prompt_tokens=-(-text // BYTES_PER_TOKEN) + 3 * len(messages),
         choices=request.get("n") or 1,
         output_max=min(maxima, default=None),
         streamed=bool(request.get("stream")),
+        model=request["model"],
+        begun=messages[-1]["content"] if messages[-1]["role"] == "assistant" else None,
+        most_prompt=min(trusted, CONTEXT),
     )
 
 
@@ -129,6 +158,7 @@ class Script:
     breaks: bool = False  # at its end the connection is cut
     free: bool = False  # charges nothing
     breached: bool = False  # beyond what the gateway can know
+    texts: tuple[str, ...] = ()  # that a client may have who gets all of it, with what was begun
 
 
 class Author:
@@ -147,17 +177,18 @@ class Author:
         """The script of an exchange that begins now."""
         script, rng, now = self._script, self._rng, self._now
         if manner in REFUSALS:
-            self._refuse(REFUSALS[manner])
+            self._refuse(*REFUSALS[manner])
             return script
         tokens = self._tokens()
         pace = rng.choice(self._temper.token_s)
         begin = now + rng.choice((0.0, 0.01, 0.5))
         choices = self._ask.choices
         script.generated = [begin + pace * (number // choices) for number in range(1, tokens + 1)]
+        text = self._tell(BYTES_PER_TOKEN * (tokens // choices))
         if self._ask.streamed:
-            self._stream(tokens, begin)
+            self._stream(tokens, begin, text.encode())
         else:
-            self._whole(tokens)
+            self._whole(tokens, text)
         if manner is Manner.SILENT:
             script.arrives = []
             script.generated = [now + 2 * number for number in range(1, tokens + 1)]
@@ -167,6 +198,19 @@ class Author:
         elif manner is Manner.SAYS_FAILED:
             self._fail()
         return script
+
+    def _tell(self, length: int) -> str:
+        """What it says, of each choice. Some leave out a space at its start: the client may have it, or not."""
+        rng, begun = self._rng, self._ask.begun or ""
+        ends: tuple[str, ...] = (begun,)
+        if begun and _TEXT.startswith(" ", len(begun)) and rng.random() < 0.5:
+            ends = (f"{begun} ", begun)
+        start = len(ends[0])
+        end = start + length
+        turn = end if rng.random() >= self._temper.strays else rng.randrange(start, end) + 1
+        said = _TEXT[start:turn] + _ASTRAY[turn:end]
+        self._script.texts = tuple(each + said for each in ends)
+        return said
 
     def _tokens(self) -> int:
         """How many it writes, of all choices."""
@@ -205,13 +249,15 @@ class Author:
                 pass
         return {"usage": {"prompt_tokens": read, "completion_tokens": wrote, **details}}
 
-    def _stream(self, tokens: int, begin: float) -> None:
+    def _stream(self, tokens: int, begin: float, text: bytes) -> None:
         script, choices = self._script, range(self._ask.choices)
         pieces = [_EVENT % (self._id, choice, _ROLE, b"null") for choice in choices]
         size = sum(map(len, pieces))
         script.arrives.append((begin, size))
         for number, at in enumerate(script.generated):
-            event = _EVENT % (self._id, number % len(choices), _WORDS, b"null")
+            at_byte = BYTES_PER_TOKEN * (number // len(choices))
+            word = _WORDS % text[at_byte : at_byte + BYTES_PER_TOKEN]
+            event = _EVENT % (self._id, number % len(choices), word, b"null")
             script.written.append(size)
             pieces.append(event)
             size += len(event)
@@ -223,9 +269,9 @@ class Author:
         script.body = b"".join(pieces)
         script.arrives.append((script.generated[-1], len(script.body)))
 
-    def _whole(self, tokens: int) -> None:
+    def _whole(self, tokens: int, text: str) -> None:
         script, choices = self._script, self._ask.choices
-        message = {"role": "assistant", "content": _WORD * (tokens // choices)}
+        message = {"role": "assistant", "content": text}
         listed = [{"index": index, "message": message, "finish_reason": "stop"} for index in range(choices)]
         answer = {"id": self._ask.id, "object": "chat.completion", "created": 1, "choices": listed}
         script.headers = {**script.headers, "content-type": "application/json"}
@@ -233,11 +279,11 @@ class Author:
         ready, middle = script.generated[-1], self._rng.randrange(len(script.body))
         script.arrives = [(ready, middle), (ready + 0.001, len(script.body))]
 
-    def _refuse(self, status: int) -> None:
+    def _refuse(self, status: int, code: str) -> None:
         script = self._script
         script.status, script.free = status, True
         script.headers = {"content-type": "application/json", "retry-after": "1"}
-        script.body = b'{"error": {"message": "not now"}}'
+        script.body = json.dumps({"error": {"message": "not now", "code": code}}).encode()
         script.arrives = [(self._now + 0.01, len(script.body))]
 
     def _cut(self, size: int) -> None:

@@ -1,4 +1,5 @@
 """Thousands of worlds, each decided by its seed: no limit is overrun, no money is lost, whatever fails and whenever.
+What clients are told (T) is one answer, also where several providers gave it, and nobody is asked in vain (R).
 
 SLUICE_SEED=123 pytest tests/simulation/test_gateway.py -s     one seed again, told line by line
 SLUICE_SEEDS=2000-12000 pytest tests/simulation/test_gateway.py    other seeds than the first 2,000
@@ -38,7 +39,7 @@ def run(seed: int) -> Report:
 
 @pytest.mark.parametrize("first", [int(ONE)] if ONE else range(FIRST, END, AT_ONCE))
 def test_seeds(first: int, record_property: Any) -> None:
-    """M1 to M4 hold after every step, and at the end everything is in records, and no bill is above what is booked."""
+    """M1 to M4 hold after every step, at the end no bill is above what is booked, and clients have one answer each."""
     reports = [run(seed) for seed in range(first, first + 1 if ONE else min(first + AT_ONCE, END))]
     for name in ("requests", "admitted", "answered", "crashes", "swept", "corrected"):
         record_property(name, sum(getattr(report, name) for report in reports))

@@ -34,14 +34,19 @@ class Upstreams:
         rng: random.Random,
         hazard: Callable[[], Coroutine[Any, Any, None]],
         on_asked: Callable[[Asked], None],
+        on_answer: Callable[[Asked, Manner, Script], None],
         on_billed: Bill,
     ) -> None:
-        """`on_asked` before anything is sent; `on_billed` when the provider knows what it charges."""
+        """`on_asked` before anything is sent; `on_billed` when the provider knows what it charges.
+
+        `on_answer` when it knows what it will do.
+        """
         self.providers = providers
         self.loop = loop
         self.rng = rng
         self.hazard = hazard
         self.on_asked = on_asked
+        self.on_answer = on_answer
         self.on_billed = on_billed
         self.calm = False  # then nothing but good answers
         self.open: list[Exchange] = []
@@ -91,11 +96,14 @@ class Exchange:
         await upstreams.hazard()
         temper = Temper() if upstreams.calm else self.asked.provider.temper
         (manner,) = rng.choices(list(temper.manners), list(temper.manners.values()))
+        if self.asked.begun is not None and rng.random() >= temper.prefills:
+            manner = Manner.REJECTS
         if manner is Manner.UNREACHABLE:
             await asyncio.sleep(rng.choice((0.0, 0.01)))
             raise UpstreamUnreachable("The provider cannot be reached.")
         upstreams.open.append(self)
         self._script = Author(self.asked, temper, rng, loop.time()).write(manner)
+        upstreams.on_answer(self.asked, manner, self._script)
         arrives = self._script.arrives
         wait_s = arrives[0][0] - loop.time() if arrives else float("inf")
         try:

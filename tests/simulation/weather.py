@@ -1,11 +1,12 @@
 """What worlds are like, and which one a seed has: some are calm, others a storm."""
 
 import random
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from common.model.limits import Limits
 from tests.simulation.clients import Habits
+from tests.simulation.process import ROUTINGS
 from tests.simulation.script import Lie, Manner, Temper
 from tests.simulation.storage import StorageFaults
 
@@ -19,6 +20,9 @@ FAILURES: Final = (
     Manner.BUSY,
     Manner.FAILS,
     Manner.REJECTS,
+    Manner.FILTERS,
+    Manner.TOO_LONG,
+    Manner.CUT,
     Manner.CUT,
     Manner.ENDS_EARLY,
     Manner.SAYS_FAILED,
@@ -42,12 +46,33 @@ class Weather:
     pauses: float = 0.0  # how often it is frozen there
     clock_steps: float = 0.0  # how often its clock is set there
     sweep_s: float | None = None  # how long each process waits between two sweeps, on average
+    routing: str = ""  # lines of `[routing]`
     reconcile_s: float | None = None  # and between asking providers what they charged
 
 
 def weather(seed: int) -> Weather:
     """The world of a seed."""
     rng = random.Random(f"weather {seed}")
+    made = _weather(rng)
+    return _brittle(made, rng) if rng.random() < 0.2 else made
+
+
+def _brittle(made: Weather, rng: random.Random) -> Weather:
+    """Long streams, of which whoever has begun them may not make an end."""
+    temper = Temper(
+        {Manner.ANSWERS: 0.4, Manner.CUT: 0.4, Manner.SAYS_FAILED: 0.2},
+        token_s=(0.005,),
+        verbose=1.0,
+        strays=rng.choice((0.0, 0.2)),
+        prefills=0.7,
+    )
+    habits = replace(
+        made.habits, models=("five", "six", "seven"), output_max=(60, None), streams=1.0, choices=0.05
+    )
+    return replace(made, habits=habits, tempers=(temper, temper, temper))
+
+
+def _weather(rng: random.Random) -> Weather:
     users = tuple(_limits(rng, 2) for _ in range(2))
     return Weather(
         users=users,
@@ -59,12 +84,13 @@ def weather(seed: int) -> Weather:
         ),
         habits=_habits(rng),
         storage=_storage(rng),
-        tempers=(_temper(rng), _temper(rng), _temper(rng)),
+        tempers=_tempers(rng),
         crashes=rng.choice((0.0, 0.0, 0.003, 0.02)),
         pauses=rng.choice((0.0, 0.0, 0.0, 0.005)),
         clock_steps=rng.choice((0.0, 0.05)),
         sweep_s=rng.choice((None, 20.0, 400.0, 4_000.0)),
         reconcile_s=rng.choice((None, 5.0, 60.0, 300.0)),
+        routing=rng.choice((ROUTINGS[0], ROUTINGS[0], *ROUTINGS[1:])),
     )
 
 
@@ -116,11 +142,20 @@ def _storage(rng: random.Random) -> StorageFaults:
     )
 
 
+def _tempers(rng: random.Random) -> tuple[Temper, Temper, Temper]:
+    first, second, third = _temper(rng), _temper(rng), _temper(rng)
+    if rng.random() < 0.05:  # whatever is asked, and whoever
+        first = second = third = Temper(
+            {Manner.ANSWERS: 0.4, rng.choice((Manner.FILTERS, Manner.TOO_LONG)): 0.6}
+        )
+    return first, second, third
+
+
 def _temper(rng: random.Random) -> Temper:
     bad = rng.choice((0.0, 0.2, 0.6))
     manners = {Manner.ANSWERS: 1.0 - bad}
     for manner in rng.sample(FAILURES, 3):
-        manners[manner] = bad / 3
+        manners[manner] = manners.get(manner, 0.0) + bad / 3
     lies = {Lie.NONE: 1.0} | dict.fromkeys(rng.sample(LIES, 2), rng.choice((0.0, 0.5)))
     return Temper(
         manners=manners,
@@ -129,4 +164,6 @@ def _temper(rng: random.Random) -> Temper:
         excess=rng.choice((0.0, 0.2)),
         breach=rng.choice((0.0, 0.0, 0.05)),
         verbose=rng.choice((0.1, 0.5, 1.0)),
+        strays=rng.choice((0.0, 0.3)),
+        prefills=rng.choice((0.5, 1.0)),
     )

@@ -22,15 +22,16 @@ from common.metering.meter import LimitMeter
 from common.metering.sweeper import sweep
 from common.model.errors import ClientLeft, StorageUnavailable
 from common.model.ids import RequestId
-from common.providers.openai import provider_of
+from common.providers.provider import provider_of
 from tests.simulation.clients import Client, Request
 from tests.simulation.invariants import Invariants, Violation
 from tests.simulation.logs import quiet
 from tests.simulation.loop import OWNER, SimClock, virtual_loop
 from tests.simulation.principals import Principals
 from tests.simulation.process import Process, Shared, prices, settings
-from tests.simulation.script import Asked, Provider
+from tests.simulation.script import Asked, Manner, Provider, Script
 from tests.simulation.storage import Storage
+from tests.simulation.told import Told
 from tests.simulation.upstream import Upstreams
 from tests.simulation.weather import Weather
 
@@ -77,6 +78,7 @@ class World:
         self.requests: dict[str, Request] = {}
         self.crashes = self.booked = self.swept = self.corrected = self._started = 0
         self._calm = False
+        self.told = Told(weather.routing)
         self.rows, self._letters = MemoryRows(), MemoryDeadLetters()
         self._storage = self._make_storage(random.Random(seed + 2))
         self._upstreams = self._make_upstreams(random.Random(seed + 3))
@@ -86,6 +88,7 @@ class World:
             rows=self._storage,
             dead_letters=self._letters,
             upstream=self._upstreams,
+            settings=settings(weather.routing),
         )
         self.invariants.admitted = self._shared.admitted
         self.invariants.told = self._upstreams.generations.counts
@@ -122,14 +125,14 @@ class World:
 
     # -- what clients ask for ------------------------------------------------------------------------------------------
 
-    async def request(self, key: str, *, streamed: bool) -> Request:
+    async def request(self, key: str, *, streamed: bool, model: str, choices: int) -> Request:
         """A new request to one of the processes, as soon as one is alive."""
         while not self.processes:  # noqa: ASYNC110 - nobody tells when one starts
             await asyncio.sleep(0.1)
         process = self._rng.choice(self.processes)
         nonce = str(len(self.requests) + 1)
         done, leaving = self.loop.create_future(), self.loop.create_future()
-        self.requests[nonce] = Request(nonce, key, process, streamed, Gone(), done, leaving)
+        self.requests[nonce] = Request(nonce, key, process, streamed, model, choices, Gone(), done, leaving)
         return self.requests[nonce]
 
     def id_of(self, request: Request) -> RequestId:
@@ -145,13 +148,22 @@ class World:
             if not task.cancelled():
                 task.result()
 
-        now, outside = self.loop.time(), self.loop.outside
+        request.served_s = now = self.loop.time()
+        outside = self.loop.outside
         task = self.loop.create_task(answer, context=request.process.context_of_request(request.nonce))
         request.serving = task
         task.add_done_callback(served, context=outside)
         if request.deadline_s is not None and request.deadline_s >= now + SOONEST_DEADLINE_S:
             by_s = request.deadline_s + (CLOCKS_SET_S if self.weather.clock_steps else 0.0)
             self.loop.call_at(by_s, self._check_deadline, request, now, context=outside)
+        if request.timeout_s is not None:
+            by_s = now + request.timeout_s + SOONEST_DEADLINE_S
+            self.loop.call_at(by_s, self._check_timeout, request, now, context=outside)
+
+    def _check_timeout(self, request: Request, since_s: float) -> None:
+        """Whoever has said how long it waits, and is still there, does not wait for longer."""
+        if not request.left:
+            self._check_deadline(request, since_s)
 
     def _check_deadline(self, request: Request, since_s: float) -> None:
         """M4: whoever was admitted is being settled when the platform ends it, but who was frozen."""
@@ -247,7 +259,8 @@ class World:
         )
 
     def _make_upstreams(self, rng: random.Random) -> Upstreams:
-        stops = {name: provider_of(each).cancel_stops_billing for name, each in settings().providers.items()}
+        configured = settings().providers
+        stops = {name: provider_of(each).cancel_stops_billing for name, each in configured.items()}
         providers = {
             name: Provider(name, price, stops[name], temper)
             for (name, price), temper in zip(prices().items(), self.weather.tempers, strict=True)
@@ -258,6 +271,7 @@ class World:
             rng=rng,
             hazard=self.hazard,
             on_asked=self._asked,
+            on_answer=self._answers,
             on_billed=self._billed,
         )
 
@@ -269,15 +283,20 @@ class World:
         abandoned = record.held_nanousd if record is not None and record.abandoned else None
         rows = {name: self.rows.standings[name] for name in names}
         try:
-            self.invariants.sending(id_, asked.most, rows, abandoned)
+            self.told.check_attempt(request, asked)
+            self.invariants.sending(id_, asked.possible, rows, abandoned)
         except Violation as violation:  # the gateway would make an answer of it
             self.loop.fail(violation)
+
+    def _answers(self, asked: Asked, manner: Manner, script: Script) -> None:
+        self.say("%s %s: %s", asked.provider.name, manner, script.texts)
+        self.told.answers(asked, manner, script)
 
     def _billed(self, asked: Asked, cost: int, unseen: int, breached: bool) -> None:  # noqa: FBT001
         id_ = self._shared.ids[asked.nonce]
         self.say("%s is billed by %s with %s, of it unseen %s", id_, asked.provider.name, cost, unseen)
         most = cost if asked.output_max is None else asked.most
-        self.invariants.billed(id_, cost, most, unseen, breached=breached)
+        self.invariants.billed(id_, cost, most, asked.possible, unseen, breached=breached)
 
     # -- the run -------------------------------------------------------------------------------------------------------
 
@@ -323,9 +342,11 @@ class World:
 
     async def _reconcile_all(self) -> None:
         """As a scheduler does until each record's hour has come."""
-        for _ in range(14):
+        for _ in range(26):  # two hours: some are told only after the first
             for process in self.processes[:1]:
                 await self._reconcile(process)
+            if all(record.awaiting is None for record in self.rows.records.values()):
+                break
             await asyncio.sleep(EVERY.total_seconds())
 
     async def _sweep_all(self) -> None:
@@ -345,6 +366,7 @@ class World:
                 raise Violation(f"M4: {id_} was never settled")
         for request in self.requests.values():
             self._check_taken_back(request)
+            self.told.check_first_byte(request, self.rows.records.get(self.id_of(request)))
 
     def _check_taken_back(self, request: Request) -> None:
         """M4: whoever lives has given back what it may hold without having heard so, if the storage let it."""

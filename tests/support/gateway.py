@@ -30,7 +30,7 @@ from common.model.ids import KeyId, UserId
 from common.model.principal import DEFAULT_PERMISSIONS, KeyRecord, Overrides
 from common.model.usage import UsageRecord
 from common.ports import Clock, Upstream
-from common.providers.openai import provider_of
+from common.providers.provider import provider_of
 from common.settings import parse_settings
 from common.targets.registry import FUNCTIONS, function_of
 

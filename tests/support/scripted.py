@@ -31,6 +31,8 @@ ASK: Final = ({"role": "user", "content": "Say hello."},)
 REQUEST: Final[Mapping[str, Any]] = MappingProxyType({"model": "hello", "messages": ASK})
 PROVIDER_KEY: Final = "provider-secret-3141592653"
 PROVIDERS: Final = """
+[routing]
+retries = 0
 [providers.one]
 kind = "openai"
 base_url = "{url}/one"
@@ -136,16 +138,18 @@ async def scripted(
     script: Script | None = None,
     *,
     server: str = "",
+    routing: str = "",
     functions: Sequence[str] | None = None,
     permissions: frozenset[str] = DEFAULT_PERMISSIONS,
     overrides: Overrides = NO_OVERRIDES,
 ) -> AsyncIterator[ScriptedGateway]:
-    """A gateway whose provider plays `script`, else answers; `server`: lines of `[server]`."""
+    """A gateway whose provider plays `script`, else answers; `server`, `routing`: lines of these sections."""
     upstream, background = PooledUpstream(), TaskBackground()
     try:
         async with origin(script or answering(completion())) as provider:
             held = await memory_gateway(
-                f"[server]\n{server}\n{PROVIDERS.format(url=provider.url)}",
+                f"[server]\n{server}\n"
+                + PROVIDERS.format(url=provider.url).replace("[routing]", f"[routing]\n{routing}"),
                 upstream,
                 {"KEY": PROVIDER_KEY},
                 permissions=permissions,

@@ -38,6 +38,7 @@ KINDS: Final[Mapping[type[SluiceError], ErrorKind]] = {
     errors.UpstreamUnreachable: ErrorKind(502, "server_error", "provider_unreachable"),
     errors.UpstreamBroken: ErrorKind(502, "server_error", "provider_error"),
     errors.UpstreamTimeout: ErrorKind(504, "server_error", "provider_timeout"),
+    errors.DeadlineExceeded: ErrorKind(504, "server_error", "deadline_exceeded"),
     errors.StorageUnavailable: ErrorKind(503, "server_error", "storage_unavailable"),
     errors.ModelUnavailable: ErrorKind(503, "server_error", "model_unavailable"),
     errors.DeadlineNear: ErrorKind(504, "server_error", "deadline_near"),

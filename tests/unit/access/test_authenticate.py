@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.access.api_key import RANDOM_BYTES, hash_key, new_key
-from common.access.authenticate import CACHE_ENTRIES, CACHE_S, Authenticator, require, require_model
+from common.access.authenticate import CACHE_ENTRIES, CACHE_S, Authenticator, require, require_models
 from common.adapters.memory import MemoryKeyStore, MemoryUserStore
 from common.model.errors import AuthenticationFailed, ModelNotFound, PermissionDenied, StorageUnavailable
 from common.model.ids import KeyId, UserId
@@ -327,14 +327,17 @@ async def test_origins(origins: tuple[str, ...], origin: str | None, allowed: bo
 
 
 async def test_models() -> None:
-    """The principal knows which models its key is for."""
+    """The principal knows which models its key is for, and those that a provider may fall back to are held to it."""
     world = World()
     await world.create(KEY, models=("gpt-*", "demo"))
     principal = await world.authenticator.authenticate(f"Bearer {KEY}")
-    require_model(principal, "gpt-4o")
-    with pytest.raises(ModelNotFound) as refused:
-        require_model(principal, "o3")
-    assert (refused.value.code, refused.value.param) == ("model_not_found", "model")
+    assert principal.may_use("gpt-4o")
+    for fine in (None, "o3", [], ["gpt-4o", "demo"]):
+        require_models(principal, fine)
+    for models in (["o3"], ["gpt-4o", "o3"], [["gpt-4o"]], [None]):
+        with pytest.raises(ModelNotFound) as refused:
+            require_models(principal, models)
+        assert (refused.value.code, refused.value.param) == ("model_not_found", "model")
 
 
 # -- changes on this instance

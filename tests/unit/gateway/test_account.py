@@ -24,7 +24,8 @@ from common.model.limits import UNLIMITED, Headroom, Limit, Limits
 from common.model.price import Prices
 from common.model.principal import Principal
 from common.model.usage import Booked, Bounds, CountedIn, Outcome, Tokens, UsageRecord
-from common.settings import TargetSettings
+from common.routing.candidates import Candidate
+from common.settings import ModelSettings, TargetSettings
 from tests.support.records import misbooked
 
 PRINCIPAL = Principal(KeyId("key_1"), UserId("ada"), frozenset(), Limits(budget_total=10**9))
@@ -39,8 +40,12 @@ GUESSED = 100  # the input, and no output
 def account(*, streamed: bool, candidates: int = 1) -> Account:
     """A request that candidates may answer, of prices that differ."""
     prices = [replace(PRICES, output=PRICES.output + nth, request=nth) for nth in range(candidates)]
-    targets = [TargetSettings(f"provider {nth}", f"model {nth}", each) for nth, each in enumerate(prices)]
-    return Account("model", streamed, make_quote(EXTENT, targets, PRINCIPAL), started=0.0)
+    targets = tuple(
+        TargetSettings(f"provider {nth}", f"model {nth}", each) for nth, each in enumerate(prices)
+    )
+    model = ModelSettings("model", targets)
+    offered = [Candidate(model, target, "model") for target in targets]
+    return Account("model", streamed, make_quote(EXTENT, offered, PRINCIPAL), started=0.0)
 
 
 def recorded(request: Account, now: float = 1.0) -> UsageRecord:

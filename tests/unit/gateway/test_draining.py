@@ -70,7 +70,8 @@ class World:
         """The request's task; how it ended, and whether the exchange goes on."""
         how = "answered"
         try:
-            with Interruptible(self.context, SystemClock()):
+            clock = SystemClock()
+            with Interruptible(self.context, clock, clock.monotonic() + 60):
                 await self.draining.carry(exchange or self.exchange)  # type: ignore[arg-type]
         except (ClientLeft, DeadlineNear, UpstreamBroken, asyncio.CancelledError) as error:
             how = type(error).__name__

@@ -21,8 +21,15 @@ AWAITING = replace(
 
 
 def record(*route: object) -> UsageRecord:
-    """A record of these attempts, as it was booked."""
-    plain = replace(usage_record(1), route=route, estimated=True, awaiting=CountedIn.KEY)  # type: ignore[arg-type]
+    """A record of these attempts, as it was booked; those that await nothing said that they charge 1,000."""
+    cost_told = 1_000 * sum(each.awaits is None for each in route) or None  # type: ignore[attr-defined]
+    plain = replace(
+        usage_record(1),
+        route=route,  # type: ignore[arg-type]
+        estimated=True,
+        awaiting=CountedIn.KEY,
+        provider_cost_nanousd=cost_told,
+    )
     tokens = [Tokens(*map(sum, zip(*(each.tokens for each in plain.route), strict=True)))]
     cost = sum(each.cost_nanousd for each in plain.route)
     return replace(plain, tokens=tokens[0], cost_nanousd=cost, outcome=Outcome.CANCELLED)
@@ -58,7 +65,7 @@ def test_attempts_that_await_nothing_stay() -> None:
     assert misbooked(after) is None
     assert [attempt.tokens.input for attempt in after.route] == [1, 0, 2, ANSWERED.tokens.input]
     assert after.route[3] == ANSWERED
-    assert after.provider_cost_nanousd == before.provider_cost_nanousd
+    assert after.provider_cost_nanousd == 2_000 + 2 * 77
 
 
 @pytest.mark.parametrize("heard", [{}, {0: told(1, 10)}], ids=["of none", "of one of two"])

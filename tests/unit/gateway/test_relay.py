@@ -8,6 +8,7 @@ from common.adapters.background import TaskBackground
 from common.gateway.delivery import EventStream, Headers
 from common.gateway.relay import relay
 from common.model.errors import ClientLeft, UpstreamBroken
+from common.providers.continuation import Sent
 from common.providers.openai_stream import ChatStream
 from tests.support.answers import USAGE, stream
 
@@ -63,7 +64,7 @@ async def run(provider: Provider, *, stalls: bool) -> ChatStream:
     try:
         with pytest.raises((ClientLeft, TimeoutError)):
             async with asyncio.timeout(0.01 if stalls else None):
-                await relay(provider, answer, client, lambda: None, None)
+                await relay(provider, answer, client, on_first=lambda: None, most_tokens=None)
     finally:
         client.stop()
     return answer
@@ -82,3 +83,17 @@ async def test_what_will_not_come_is_not_waited_for(*, breaks: bool) -> None:
     """The rest of a stream that is still being made, or has broken, keeps nobody: what is known, is known."""
     answer = await run(Provider(*EVENTS[:3], breaks=breaks), stalls=False)
     assert (answer.events, answer.usage) == (3, None)
+
+
+async def test_what_goes_out_is_kept_before() -> None:
+    """Who is to go on with a stream knows of the last words, too, even if their sending was broken off."""
+    sent = Sent()
+    client = EventStream(Client(stalls=True), TaskBackground(), list, lambda: None)
+    answer = ChatStream(show_usage=False)
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.01):
+            await relay(Provider(*EVENTS), answer, client, on_first=lambda: None, most_tokens=None, sent=sent)
+    client.stop()
+    said = sent.said()
+    assert said is not None
+    assert said.text == "One"

@@ -90,10 +90,19 @@ async def test_every_failure_is_described() -> None:
 
 
 async def test_key() -> None:
-    """What needs a key says so, and only that."""
+    """What needs a key says so, and with which permission; only that, and what every key may do has none."""
     found = await document()
     assert found["components"]["securitySchemes"]["key"]["scheme"] == "bearer"
-    behind = {name for name, operation in operations(found) if operation.get("security") == [{"key": []}]}
+    needed = {
+        name: operation["security"][0]["key"]
+        for name, operation in operations(found)
+        if len(operation.get("security", ())) == 1
+    }
+    behind = needed.keys()
+    assert [name for name, permissions in needed.items() if not permissions] == ["get /v1/keys/me"]
+    assert {each for permissions in needed.values() for each in permissions} < {
+        each.value for each in Permission
+    }
     assert {name for name, _ in operations(found)} - behind == {"get /health", "get /health/ready"}
     assert len(behind) >= len({Permission.CHAT, Permission.MODELS})
     for name, operation in operations(found):

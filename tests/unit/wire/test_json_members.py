@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common.wire.json_members import JsonMembers, NotAnObject
+from common.wire.json_members import ABSENT, JsonMembers, NotAnObject
 
 SPACE = st.text(" \t\n\r", max_size=2)
 NUMBERS = st.one_of(
@@ -108,6 +108,43 @@ def test_only_what_is_named_changes(
     changed = JsonMembers(text.encode()).with_members(changes)
     assert changed == f"{before}{{{body}}}{after}".encode()
     assert JsonMembers(changed).values == json.loads(text) | changes
+
+
+@given(MEMBERS, SPACE, SPACE, SPACE, st.data())
+def test_what_is_absent_is_taken_out(
+    members: list[Member], before: str, inside: str, after: str, data: st.DataObject
+) -> None:
+    """The object is that without them; every other member stands as it stood, spelling, digits and order."""
+    there = [member.key for member in members]
+    names = st.sampled_from(["model", "", *there])
+    changes = data.draw(st.dictionaries(names, CHANGED | st.just(ABSENT), max_size=4))
+    text = f"{before}{{{','.join(member.text() for member in members) or inside}}}{after}"
+    body = JsonMembers(text.encode())
+    changed = body.with_members(changes)
+    expected = {name: value for name, value in {**body.values, **changes}.items() if value is not ABSENT}
+    assert repr(JsonMembers(changed).values) == repr(expected) == repr(body.merged(changes))
+    at = 0
+    for member in members:
+        if member.key not in changes:
+            spelled = (member.name + member.colon + member.value).encode()
+            at = changed.index(spelled, at) + len(spelled)
+
+
+@pytest.mark.parametrize(
+    ("text", "changed"),
+    [
+        ("{}", "{}"),
+        ('{"gone":1}', "{}"),
+        (' { "gone" : 1 , "a" : 1.10 } ', '{"a" : 1.10}'),
+        ('{"a":1E5,"gone":[1,2]}', '{"a":1E5}'),
+        ('{"a":"x,}", "gone":{}, "b":-0.0}', '{"a":"x,}","b":-0.0}'),
+        (r'{"g\u006fne":1,"a":"\u0041"}', r'{"a":"\u0041"}'),
+    ],
+    ids=["not there", "alone", "first", "last", "between", "escaped"],
+)
+def test_absent(text: str, changed: str) -> None:
+    """`gone` is taken out."""
+    assert JsonMembers(text.encode()).with_members({"gone": ABSENT}) == changed.encode()
 
 
 def test_nothing_to_change() -> None:

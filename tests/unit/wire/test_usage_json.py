@@ -25,6 +25,7 @@ attempts = st.builds(
     prices=st.none() | tokens,
     request_price=counts,
     provider_request_id=st.none() | st.text(),
+    gateway_log_id=st.none() | st.text(),
 )
 
 
