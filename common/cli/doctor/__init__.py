@@ -11,29 +11,60 @@ from typing import Final
 import click
 
 from common.cli import options
-from common.cli.configuration import Configuration, load
-from common.cli.doctor.checks import Check
+from common.cli.configuration import Configuration, load_at
 from common.cli.doctor.providers import check_providers
-from common.cli.doctor.storage import check_folder
+from common.cli.doctor.urls import check_urls
 from common.cli.output import Piece, show, show_json
+from common.model.errors import StorageUnavailable
 from common.providers.examination import Finding, State
 from common.settings import FILE_NAME, Settings, SettingsError
+from common.settings.references import ENV_PREFIX
+from common.targets.examination import Check
 from common.targets.local import open_routes
+from common.targets.stores import Place
 from common.telemetry.text import on_one_line
 
+_ADVICE_ON_READING: Final = (
+    "Make it in the stage's region, or let these credentials read it: docs/setup/aws.md."
+)
 _LONGEST: Final = 500  # characters of a line; a provider may say more
 _MARKS: Final = {State.OK: "✓", State.FAILED: "✗", State.UNKNOWN: "?"}
 _ASCII_MARKS: Final = {State.OK: "ok", State.FAILED: "!!", State.UNKNOWN: "??"}
 _STYLES: Final = {State.OK: "green", State.FAILED: "bold red", State.UNKNOWN: "yellow"}
 
 
+def _key(_context: click.Context, _parameter: click.Parameter, reference: str | None) -> str | None:
+    """What the variable holds: a key on the command line would be seen by others."""
+    if reference is None:
+        return None
+    key = os.environ.get(reference.removeprefix(ENV_PREFIX), "") if reference.startswith(ENV_PREFIX) else ""
+    if not (key.isascii() and key.isprintable() and key):
+        raise click.BadParameter(f"expected {ENV_PREFIX}NAME, of a variable that is set to an API key")
+    return key
+
+
 @click.command("doctor", help="Check configuration, storage, and each provider with its keys and models.")
 @options.config
-@options.data
+@options.place
+@click.option(
+    "--url",
+    "urls",
+    multiple=True,
+    metavar="URL",
+    help="Also ask what is deployed there for its health: a base URL, or a function's own; may be repeated.",
+)
+@click.option(
+    "--key",
+    callback=_key,
+    metavar="env:NAME",
+    help="The variable with an API key that has `admin`: what is at --url is asked for its breakers, too.",
+)
 @options.as_json
-def command(config: Path | None, data: Path, *, as_json: bool) -> None:
+def command(
+    config: Path | None, place: Place, urls: Sequence[str], key: str | None, *, as_json: bool
+) -> None:
     """Examine everything, and tell what to do."""
-    checks = asyncio.run(_examine(config, data))
+    checks = asyncio.run(_examine(config, place, urls, key))
     ok = all(check.finding.state is not State.FAILED for check in checks)
     if as_json:
         members = [{"check": check.name, **asdict(check.finding)} for check in checks]
@@ -44,20 +75,30 @@ def command(config: Path | None, data: Path, *, as_json: bool) -> None:
         raise click.exceptions.Exit(1)
 
 
-async def _examine(config: Path | None, data: Path) -> list[Check]:
+async def _examine(config: Path | None, place: Place, urls: Sequence[str], key: str | None) -> list[Check]:
     """In order: what is told first may be why the rest fails."""
     try:
-        configuration = load(config, os.environ)
+        configured = await load_at(place, config, os.environ)
     except SettingsError as error:
         mistakes = [
             Check("configuration", Finding(State.FAILED, str(each), _advice(each.expected)))
             for each in error.mistakes
         ]
-        return [*mistakes, *await check_folder(data, None)]
+        return [*mistakes, *await place.examine(None), *await check_urls(urls, key)]
+    except StorageUnavailable as error:  # who may not even ask for secrets
+        return [Check("secrets", Finding(State.FAILED, error.message, "")), *await check_urls(urls, key)]
+    configuration, fetched = configured
+    secrets = [Check(f"secret {name}", Finding(State.OK, "It can be read.")) for name in fetched.values]
+    secrets += [
+        Check(f"secret {name}", Finding(State.FAILED, f"It cannot be read: {problem}.", _ADVICE_ON_READING))
+        for name, problem in fetched.problems.items()
+    ]
     return [
         Check("configuration", Finding(State.OK, _said(configuration))),
-        *await check_folder(data, configuration.settings),
-        *await _ask_providers(configuration.settings),
+        *secrets,
+        *await place.examine(configuration.settings),
+        *(() if fetched.problems else await _ask_providers(configuration.settings)),
+        *await check_urls(urls, key),
     ]
 
 

@@ -10,7 +10,6 @@ from socket import gaierror
 from typing import Final
 
 from common.adapters.clock import SystemClock
-from common.cli.doctor.checks import Check
 from common.model.errors import SluiceError, UpstreamBroken, UpstreamTimeout
 from common.ports import Clock, Timeouts, Upstream, UpstreamRequest
 from common.providers.examination import (
@@ -23,9 +22,11 @@ from common.providers.examination import (
     read_key,
     read_models,
 )
-from common.providers.openai import Provider, provider_of
+from common.providers.provider import Provider, provider_of
 from common.settings import ProviderKind, ProviderSettings, Settings
 from common.settings.mistakes import toml_key
+from common.settings.models import STAR
+from common.targets.examination import Check
 
 WITHIN_S: Final = 5.0
 START_WITHIN_S: Final = 30.0  # of the embedded model, from a slow disk
@@ -58,7 +59,7 @@ async def check_providers(settings: Settings, upstreams: Mapping[str, Upstream])
     examined = dict(zip(settings.providers, await asyncio.gather(*examining), strict=True))
     checks = [check for each in examined.values() for check in each.keys]
     for model in settings.models.values():
-        for target in model.targets:
+        for target in model.targets if STAR not in model.name else ():
             provider = provider_of(settings.providers[target.provider])
             finding = _find(provider, target.model, examined[target.provider].listed)
             checks.append(Check(f"model {model.name}", finding))
