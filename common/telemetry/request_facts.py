@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from common.model.ids import KeyId, RequestId, UserId
+from common.model.limits import Limit
 from common.model.usage import Outcome, UsageRecord
 
 
@@ -23,6 +24,7 @@ class RequestFacts:
     user: UserId | None = None
     model: str | None = None  # as the client asked for it
     record: UsageRecord | None = None  # what is settled, where the request was admitted
+    observed: tuple[Limit, ...] = ()  # limits that would have refused it, were they not only observed
     waited_s: float = 0.0  # on others: the client's body, the providers
     first_byte_s: float | None = None  # to status and headers
     total_s: float = 0.0

@@ -5,6 +5,7 @@ compute with, and an exact decimal. A line holds no prompt, no answer and no sec
 (its path, its model, the ids of its request and session) it holds a bounded length, and nothing that looks like a key.
 """
 
+from functools import lru_cache
 from json.encoder import encode_basestring_ascii
 from typing import Final
 
@@ -14,6 +15,7 @@ from common.telemetry.request_facts import RequestFacts
 from common.telemetry.text import on_one_line, without_keys
 
 _LONGEST: Final = 256
+_SHORT: Final = 64
 _LEFT: Final = 499  # nginx's status for a client that did not wait for its answer
 _NO_RECORD: Final = (
     '"provider":null,"upstream_model":null,"streamed":null,"attempts":0,"tokens":null,"estimated":null,'
@@ -28,12 +30,17 @@ def json_members(facts: RequestFacts) -> str:
     return (
         f'"request_id":"{facts.request_id}","client_request_id":{_chosen(facts.client_request_id)},'
         f'"session_id":{_chosen(facts.session_id)},"trace_id":{_known(facts.trace_id)},'
-        f'"method":{_chosen(facts.method)},"path":{_chosen(facts.path)},'
+        f'"method":{_named(facts.method)},"path":{_named(facts.path)},'
         f'"status":{facts.status or _LEFT},"outcome":"{_outcome(facts)}","error":{_chosen(facts.error)},'
-        f'"key_id":{_known(facts.key_id)},"user":{_known(facts.user)},"model":{_chosen(facts.model)},'
-        f"{_NO_RECORD if record is None else _of_record(record)},"
+        f'"key_id":{_known(facts.key_id)},"user":{_known(facts.user)},"model":{_named(facts.model)},'
+        f"{_NO_RECORD if record is None else _of_record(record)},{_observed(facts)},"
         f'"first_byte_ms":{first_byte},"gateway_ms":{facts.gateway_s * 1000:.2f},"total_ms":{facts.total_s * 1000:.2f}'
     )
+
+
+def _observed(facts: RequestFacts) -> str:
+    names = '","'.join(facts.observed)
+    return f'"observed":["{names}"]' if names else '"observed":[]'
 
 
 def _of_record(record: UsageRecord) -> str:
@@ -66,6 +73,8 @@ def plain(facts: RequestFacts) -> str:
         parts.append(f"{about}{tokens.total - written}+{written} tokens  ${_usd(record)}")
         if record.attempts != 1:
             parts.append(f"{record.attempts} attempts")
+    if facts.observed:
+        parts.append(f"beyond {', '.join(facts.observed)}")
     parts.append(f"gateway {facts.gateway_s * 1000:.2f} of {facts.total_s * 1000:.2f} ms")
     ids = [
         *(facts.request_id, facts.client_request_id, facts.session_id, facts.trace_id),
@@ -91,6 +100,14 @@ def _known(text: str | None) -> str:
 def _chosen(text: str | None) -> str:
     """In JSON. For what came from outside."""
     return "null" if text is None else encode_basestring_ascii(_plain(text))
+
+
+def _named(text: str | None) -> str:
+    """The same of what is mostly one of a few; what is long is not remembered."""
+    return _remembered(text) if text is not None and len(text) <= _SHORT else _chosen(text)
+
+
+_remembered: Final = lru_cache(256)(_chosen)
 
 
 def _plain(text: str) -> str:

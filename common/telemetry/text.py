@@ -9,6 +9,7 @@ from typing import Final
 
 SHOWN: Final = "\ufffd"  # in place of what does not print
 HIDDEN: Final = "[hidden]"
+LONGEST_SHOWN: Final = 8_192  # characters of a body
 LONGEST_SESSION_ID: Final = 128  # as OpenRouter takes
 _UNFIT_FOR_A_HEADER: Final = bytes(code for code in range(256) if not 0x20 <= code < 0x7F)
 _KEY: Final = re.compile(r"\bsk-[\w-]{6,}", re.ASCII)

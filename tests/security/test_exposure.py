@@ -1,5 +1,6 @@
 """What can be seen from outside: API8, API9, the headers' rows, and the supply chain."""
 
+import json
 import re
 from pathlib import Path
 from typing import Final
@@ -9,6 +10,7 @@ import starlette
 
 from common.model.errors import StorageUnavailable
 from common.model.ids import KeyId
+from common.model.principal import Permission
 from tests.support.callers import caller
 from tests.support.gateway import UNKNOWN_KEY
 from tests.support.scripted import CHAT, REQUEST, scripted
@@ -61,6 +63,25 @@ async def test_server_does_not_tell_what_it_is() -> None:
             re.search(r"granian|uvicorn|starlette|fastapi|python|pydantic|hyper", told, re.IGNORECASE) is None
         )
         assert not answer.header("server")
+
+
+@pytest.mark.parametrize("path", ["/v1/keys", "/v1/chat/completions"], ids=["by the framework", "direct"])
+async def test_what_nobody_foresaw_tells_nothing(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """API8: a failure that nobody foresaw is an envelope without a word of its own, whichever way the request came."""
+
+    async def fails(*_: object) -> None:
+        raise ValueError("secret of the inside")
+
+    async with scripted(permissions=frozenset({Permission.KEYS_WRITE, Permission.CHAT})) as gateway:
+        monkeypatch.setattr(gateway.held.keys, "list", fails)
+        monkeypatch.setattr(gateway.held.meter, "admit", fails)
+        body = b"" if path == "/v1/keys" else json.dumps(dict(REQUEST)).encode()
+        answer = await gateway.send("POST" if body else "GET", path, gateway.bearer, body=body)
+        assert (answer.status, answer.error["code"]) == (500, "internal_error")
+        assert answer.header("x-request-id")
+        assert b"secret" not in answer.body
+        *_, line = await gateway.lines(2)
+        assert (line["status"], line["outcome"], line["error"]) == (500, "gateway", "internal_error")
 
 
 async def test_requests_are_not_echoed() -> None:

@@ -10,27 +10,10 @@ from urllib.parse import quote
 
 import pytest
 
-from tests.support.scripted import CHAT, REQUEST, ScriptedGateway, scripted
+from tests.support.injection import STRINGS, UPSTREAM, assert_clean_log
+from tests.support.scripted import CHAT, REQUEST, scripted
 from tests.support.wire import connected, request
 
-STRINGS: Final = {
-    "line ends": "a\r\nset-cookie: injected=1\r\n\r\n<html>",
-    "line feed": "a\ninjected: 1",
-    "NUL": "a\x00b",
-    "escape sequences": "\x1b[2J\x1b]0;title\x07\x9b31m",
-    "bidi marks": "\u202egnp.exe\u2066\u200f",
-    "unicode line ends": "a\u2028b\u2029c\x85d",
-    "lone surrogate": "\ud800\udfff\udc80",
-    "not a character": "\ufffe\uffff\ufdd0",
-    "combining": "a" + "\u0301" * 200,
-    "format": "%s%n%x{0}{__class__}$(id)`id`{{7*7}}${7*7}",
-    "markup": "<script>alert(1)</script>&quot;",
-    "quotes": "\"'`\\",
-    "SQL": "'; DROP TABLE usage; --",
-    "path": "../../../etc/passwd",
-    "long": "x" * 20_000,
-    "log": '","level":"error","message":"forged',
-}
 FIELDS: Final = (
     "model",
     "user",
@@ -54,7 +37,6 @@ HEADERS: Final = (
         "range",
     ),
 )
-UPSTREAM: Final = {"host", "user-agent", "accept-encoding", "content-type", "authorization"}
 
 
 def body_with(field: str, text: str) -> dict[str, Any]:
@@ -69,19 +51,6 @@ def body_with(field: str, text: str) -> dict[str, Any]:
     return {**REQUEST, field: values.get(field, text)}
 
 
-def assert_clean(gateway: ScriptedGateway) -> None:
-    """Every line of the log is one line, prints, and is the entry that it was meant to be."""
-    assert len(gateway.log.json) == len(gateway.log.plain) > 0
-    for line in gateway.log.json:
-        assert line.isascii()
-        assert line.isprintable()
-        assert json.loads(line)["logger"] == "sluice.request"
-        assert len(line) < 4_000
-    for line in gateway.log.plain:
-        assert line.isprintable()
-        assert len(line) < 4_000
-
-
 @pytest.mark.parametrize("name", STRINGS)
 async def test_in_bodies(name: str) -> None:
     """In fields of the body: answered or refused; the provider's headers are the same as ever."""
@@ -92,7 +61,7 @@ async def test_in_bodies(name: str) -> None:
             assert all(value.isascii() and value.isprintable() for _, value in answer.headers)
             assert answer.header("set-cookie") is None
         await gateway.lines(len(FIELDS))
-        assert_clean(gateway)
+        assert_clean_log(gateway)
         sent = {
             (each, value)
             for exchange in gateway.provider.exchanges
@@ -121,7 +90,7 @@ async def test_in_headers(name: str) -> None:
             assert {name for name, _ in answer.headers}.isdisjoint({"set-cookie", "injected"}), header
         await gateway.send("GET", "/health")
         await gateway.lines()
-        assert_clean(gateway)
+        assert_clean_log(gateway)
 
 
 @pytest.mark.parametrize("name", STRINGS)
@@ -139,4 +108,4 @@ async def test_in_paths_and_methods(name: str) -> None:
         for method in ("G%T", "X" * 50, "get", "POST'"):
             assert (await gateway.send(method, f"/{text}")).status in {400, 404, 405}
         await gateway.lines()
-        assert_clean(gateway)
+        assert_clean_log(gateway)

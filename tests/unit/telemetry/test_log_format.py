@@ -6,7 +6,10 @@ from typing import Any
 
 import pytest
 
+from common.metering.alerts import LogAlerts
+from common.metering.watch import Alert, Observed, Threshold
 from common.model.ids import KeyId, RequestId, UserId
+from common.model.limits import Limit
 from common.model.usage import Outcome
 from common.telemetry.log_format import REQUESTS, JsonLines, PlainLines, tell
 from common.telemetry.request_facts import RequestFacts
@@ -87,6 +90,7 @@ def test_request_in_json() -> None:
         "estimated": False,
         "cost_nanousd": 1_234_568,
         "cost_usd": "0.001234568",
+        "observed": [],
         "first_byte_ms": 250.0,
         "gateway_ms": 12.5,
         "total_ms": 2012.5,
@@ -114,6 +118,55 @@ def test_refusal_in_json() -> None:
         ),
         *("tokens", "estimated", "cost_nanousd", "cost_usd", "first_byte_ms"),
     }
+
+
+def test_observed_limits() -> None:
+    """A request that passed limits which are only observed says which, in both forms."""
+    entry = facts()
+    entry.observed = (Limit.REQUESTS_PER_MINUTE, Limit.BUDGET_DAY)
+    assert members(entry)["observed"] == ["requests_per_minute", "budget_day"]
+    assert "  2 attempts  beyond requests_per_minute, budget_day  gateway" in logged(entry).plain[0]
+
+
+@pytest.mark.parametrize(
+    ("alert", "told"),
+    [
+        (
+            Threshold("user:ada", Limit.BUDGET_DAY, "2026-11-25", 80, 7, 1, 10),
+            {
+                "kind": "threshold",
+                "row": "user:ada",
+                "limit": "budget_day",
+                "period": "2026-11-25",
+                "percent": 80,
+                "spent_nanousd": 7,
+                "held_nanousd": 1,
+                "budget_nanousd": 10,
+            },
+        ),
+        (
+            Observed(f"user:{NASTY}", RequestId("req_1"), (Limit.MAX_PARALLEL,)),
+            {
+                "kind": "observed",
+                "row": f"user:{SHOWN}",
+                "request_id": "req_1",
+                "limits": ["max_parallel"],
+            },
+        ),
+    ],
+    ids=["threshold", "observed"],
+)
+def test_alerts_in_json(alert: Alert, told: dict[str, Any]) -> None:
+    """An alert has its facts as members, beside the words for people; they are made safe like all others."""
+    lines = LogLines()
+    with logging_to(lines):
+        LogAlerts()(alert)
+    [line] = lines.json
+    entry = json.loads(line)
+    assert entry["alert"] == told
+    assert entry["message"]
+    assert line.isascii()
+    assert line.isprintable()
 
 
 def test_outcome_is_the_records() -> None:
