@@ -19,8 +19,8 @@ from openai.types.chat import ChatCompletionMessageParam, ChatCompletionToolPara
 
 from common.access.api_key import RANDOM_BYTES, new_key
 from common.adapters.clock import SystemClock
-from common.gateway.call import HOLD_S
 from common.metering.standing import COMMITTED_TOTAL, Standing
+from common.model.admission import HOLD_S
 from common.model.limits import Limits
 from common.model.usage import Outcome, Tokens, UsageRecord
 from tests.support import answers
@@ -48,7 +48,8 @@ budget = {{ total = "5.00" }}
 ASK: Final[list[ChatCompletionMessageParam]] = [{"role": "user", "content": "Say hello."}]
 STREAMED: Final = json.dumps({"model": "demo", "messages": ASK, "stream": True, "max_tokens": 100}).encode()
 HEAD: Final = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
-OPENING, *MIDDLE, USAGE, DONE = answers.stream("Hel", "lo")
+ROLE, FIRST, *MIDDLE, USAGE, DONE = answers.stream("Hel", "lo")
+OPENING = ROLE + FIRST  # what comes before the first content is held back
 USED: Final = Tokens(input=9, output=2)
 COST: Final = 9 * 1_000 + 2 * 2_000  # nano-dollars
 

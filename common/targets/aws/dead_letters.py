@@ -3,6 +3,7 @@
 import logging
 
 from common.model.usage import UsageRecord
+from common.targets.aws.metrics import Metric
 from common.wire.usage_json import record_to_json
 
 _log = logging.getLogger("sluice.dead_letters")
@@ -13,4 +14,5 @@ class LoggedDeadLetters:
 
     async def put(self, record: UsageRecord) -> None:
         """See `DeadLetters.put`."""
-        _log.error("a usage record was not settled: %s", record_to_json(record))
+        counted = {"metrics": {Metric.UNSETTLED: 1}}
+        _log.error("a usage record was not settled: %s", record_to_json(record), extra=counted)

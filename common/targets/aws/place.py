@@ -7,13 +7,14 @@ machine's role. The calls are those that the deployed functions make. boto3 adds
 import logging
 import os
 import random
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
 from common.adapters.background import TaskBackground
 from common.adapters.clock import SystemClock
+from common.adapters.dynamodb.breakers import DynamoBreakerStore
 from common.adapters.dynamodb.client import DynamoClient, Unanswered
 from common.adapters.dynamodb.rows import DynamoRows
 from common.adapters.dynamodb.sign import Credentials, CredentialSource
@@ -21,8 +22,13 @@ from common.adapters.dynamodb.usage import DynamoUsageStore
 from common.adapters.upstream.pooled import PooledUpstream
 from common.gateway.job import JobContext
 from common.model.errors import StorageUnavailable
+from common.providers.examination import Finding, State
 from common.settings import Settings
+from common.settings.references import Fetched
+from common.targets.aws.examine import examine_table
 from common.targets.aws.root import TABLE, USAGE_DAYS, gateway_on, keep_days, open_stores
+from common.targets.aws.secrets import SECRET_SERVICES, SecretReader
+from common.targets.examination import Check, check_stores
 from common.targets.stores import Stores
 
 DRAIN_S: Final = 10.0
@@ -65,7 +71,9 @@ class AwsPlace:
             try:
                 kept = open_stores(client, self.table)
                 rows = DynamoRows(client, self.table, SystemClock(), background)
-                yield Stores(kept.keys, kept.users, DynamoUsageStore(client, self.table), rows)
+                usage = DynamoUsageStore(client, self.table)
+                breakers = DynamoBreakerStore(client, self.table, SystemClock())
+                yield Stores(kept.keys, kept.users, usage, rows, breakers)
             finally:
                 await upstream.close()
 
@@ -89,6 +97,30 @@ class AwsPlace:
                 await opened.background.drain(DRAIN_S)
             finally:
                 await upstream.close()
+
+    async def secrets(self, references: Collection[str]) -> Fetched | None:
+        """See `Place.secrets`. `StorageUnavailable` where there is no access at all."""
+        access, upstream = _access(), PooledUpstream()
+        try:
+            return await access.reader(upstream).fetch(references)
+        finally:
+            await upstream.close()
+
+    async def examine(self, settings: Settings | None) -> list[Check]:
+        """See `Place.examine`."""
+        try:
+            with self._explained() as access:
+                upstream = PooledUpstream()
+                try:
+                    probe, now_s = f"doctor:{access.rng.getrandbits(64):016x}", SystemClock().now_ms() // 1000
+                    checks = await examine_table(
+                        access.client(upstream), self.table, probe=probe, now_s=now_s
+                    )
+                finally:
+                    await upstream.close()
+        except StorageUnavailable as error:
+            return [Check("table", Finding(State.FAILED, error.message, ""))]
+        return [*checks, *await check_stores(self, f"{self.table} in {access.region}", settings)]
 
     @contextmanager
     def _explained(self) -> Iterator["_Access"]:
@@ -120,8 +152,19 @@ class _Access:
 
     region: str
     endpoint: str
+    secret_endpoints: Mapping[str, str]
     credentials: CredentialSource
     rng: random.Random
+
+    def reader(self, upstream: PooledUpstream) -> SecretReader:
+        return SecretReader(
+            upstream,
+            SystemClock(),
+            self.rng,
+            region=self.region,
+            endpoints=self.secret_endpoints,
+            credentials=self.credentials,
+        )
 
     def client(self, upstream: PooledUpstream) -> DynamoClient:
         return DynamoClient(
@@ -146,6 +189,7 @@ def _access() -> _Access:
             region_name=os.environ.get("AWS_REGION")
         )  # boto3 itself reads the other name alone
         service = session.client("dynamodb").meta  # which knows partitions, and endpoints that are configured
+        secret_endpoints = {name: session.client(name).meta.endpoint_url for name in SECRET_SERVICES}
         found = session.get_credentials()
     except NoRegionError:
         raise StorageUnavailable("No region is named: set AWS_REGION, or `region` in the profile.") from None
@@ -159,7 +203,7 @@ def _access() -> _Access:
     async def source() -> Credentials:
         return _frozen(found, BotoCoreError)
 
-    return _Access(service.region_name, service.endpoint_url, source, random.SystemRandom())
+    return _Access(service.region_name, service.endpoint_url, secret_endpoints, source, random.SystemRandom())
 
 
 def _frozen(found: Any, failure: type[Exception]) -> Credentials:

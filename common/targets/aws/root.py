@@ -12,21 +12,28 @@ from typing import Final
 from common.access.authenticate import Authenticator
 from common.adapters.background import TaskBackground
 from common.adapters.clock import SystemClock
+from common.adapters.dynamodb.breakers import DynamoBreakerStore
 from common.adapters.dynamodb.client import DynamoClient
 from common.adapters.dynamodb.keys import DynamoKeyStore
 from common.adapters.dynamodb.rows import DynamoRows
 from common.adapters.dynamodb.usage import DynamoUsageStore
 from common.adapters.dynamodb.users import DynamoUserStore
 from common.adapters.upstream.pooled import PooledUpstream
-from common.gateway.gateway import Gateway, Route
+from common.gateway.gateway import Gateway
 from common.metering.meter import LimitMeter
 from common.metering.rows import Rows
 from common.ports import Clock, KeyStore, UserStore
-from common.providers.openai import provider_of
+from common.routing.health import Health
+from common.routing.sharing import Sharing
 from common.settings import FILE_NAME, Mistake, ProviderKind, Settings, SettingsError, parse_settings
+from common.settings.catalog import CATALOG_NAME
+from common.settings.references import Known, missing
 from common.targets.aws.credentials import credential_source
 from common.targets.aws.dead_letters import LoggedDeadLetters
 from common.targets.aws.log import log_to_stdout
+from common.targets.aws.secrets import SECRET_SERVICES, SecretCache, SecretReader
+from common.targets.aws.tracing import Traced
+from common.targets.aws.unlock import Unlocking, routes_of
 
 TABLE: Final = "SLUICE_TABLE"
 ENDPOINT: Final = "SLUICE_DYNAMODB_ENDPOINT"
@@ -59,6 +66,7 @@ class AwsGateway:
     upstream: PooledUpstream
     clock: Clock
     rested_ms: int
+    unlocking: Unlocking | None = None  # None: all secrets are among the variables
 
     def wake(self) -> None:
         """See `Deployed.wake`."""
@@ -80,21 +88,21 @@ class AwsGateway:
 
 def open_gateway(environ: Mapping[str, str]) -> AwsGateway:
     """Everything, by the `sluice.toml` of the package. `SettingsError` tells what is wrong with it or the variables."""
-    settings = read_settings(Path(environ.get("LAMBDA_TASK_ROOT", ".")), environ)
-    secrets = [key.value for provider in settings.providers.values() for key in provider.api_keys]
-    log_to_stdout(secrets, settings.server.log_level)
+    package = Path(environ.get("LAMBDA_TASK_ROOT", "."))
+    settings = read_settings(package, environ)
+    log_to_stdout(settings.secrets, settings.server.log_level)
     clock, upstream = SystemClock(), PooledUpstream()
     rng = random.Random()  # noqa: S311 - ids are unique, not secret
-    region = environ["AWS_REGION"]
+    region, credentials = environ["AWS_REGION"], credential_source(environ, upstream, clock)
     client = DynamoClient(
         upstream,
         clock,
         rng,
         endpoint=environ.get(ENDPOINT) or f"https://dynamodb.{region}.amazonaws.com",
         region=region,
-        credentials=credential_source(environ, upstream, clock),
+        credentials=credentials,
     )
-    return gateway_on(
+    opened = gateway_on(
         client,
         environ[TABLE],
         settings,
@@ -103,6 +111,28 @@ def open_gateway(environ: Mapping[str, str]) -> AwsGateway:
         rng=rng,
         keep_days=keep_days(environ),
     )
+    if references := missing(settings.secrets):
+        reader = SecretReader(
+            upstream,
+            clock,
+            rng,
+            region=region,
+            endpoints=secret_endpoints(environ),
+            credentials=credentials,
+        )
+        opened.unlocking = Unlocking(
+            opened.gateway,
+            SecretCache(reader, references, clock),
+            lambda secrets: read_settings(package, environ, secrets),
+            Traced(upstream),
+        )
+    return opened
+
+
+def secret_endpoints(environ: Mapping[str, str]) -> dict[str, str]:
+    """Other endpoints than the region's, by service, as AWS's own tools are told them."""
+    named = {service: environ.get(f"AWS_ENDPOINT_URL_{service.upper()}") for service in SECRET_SERVICES}
+    return {service: url.rstrip("/") for service, url in named.items() if url}
 
 
 def gateway_on(
@@ -116,7 +146,7 @@ def gateway_on(
     keep_days: int | None,
 ) -> AwsGateway:
     """A gateway over a table, whosever credentials the client has. `keep_days`: see `DynamoRows`."""
-    background, stores = TaskBackground(), open_stores(client, table)
+    background, stores, health = TaskBackground(), open_stores(client, table), Health()
     rows = DynamoRows(client, table, clock, background, keep_days=keep_days)
     gateway = Gateway(
         settings=settings,
@@ -124,9 +154,11 @@ def gateway_on(
         meter=LimitMeter(rows, clock),
         usage=DynamoUsageStore(client, table),
         dead_letters=LoggedDeadLetters(),
-        routes={name: Route(provider_of(each), upstream) for name, each in settings.providers.items()},
+        routes=routes_of(settings, Traced(upstream)),
         clock=clock,
         rng=rng,
+        health=health,
+        sharing=Sharing(health, DynamoBreakerStore(client, table, clock)),
     )
     return AwsGateway(gateway, rows, stores.keys, background, upstream, clock, clock.now_ms())
 
@@ -142,8 +174,13 @@ def keep_days(environ: Mapping[str, str]) -> int | None:
     return days
 
 
-def read_settings(package: Path, environ: Mapping[str, str]) -> Settings:
-    """The `sluice.toml` of the folder `package`, where a deployed function needs one. `SettingsError`."""
+def read_settings(
+    package: Path, environ: Mapping[str, str], secrets: Mapping[str, str] | None = None
+) -> Settings:
+    """The `sluice.toml` of the folder `package`, where a deployed function needs one. `SettingsError`.
+
+    `secrets`: by their references, those that were fetched; the others are stood in for.
+    """
     mistakes = [
         Mistake("variables", name, "expected to be set")
         for name in (TABLE, "AWS_REGION")
@@ -161,7 +198,7 @@ def read_settings(package: Path, environ: Mapping[str, str]) -> Settings:
         )
         raise SettingsError((missing, *mistakes)) from None
     try:
-        settings = parse_settings(text, environ)
+        settings = parse_settings(text, Known(environ, secrets), catalog=_catalog(package))
     except SettingsError as error:
         raise SettingsError((*error.mistakes, *mistakes)) from None
     mistakes += [
@@ -172,3 +209,8 @@ def read_settings(package: Path, environ: Mapping[str, str]) -> Settings:
     if mistakes:
         raise SettingsError(tuple(mistakes))
     return settings
+
+
+def _catalog(package: Path) -> str:
+    file = package / CATALOG_NAME
+    return file.read_text("utf-8") if file.is_file() else ""
