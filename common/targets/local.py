@@ -26,7 +26,7 @@ from common.gateway.job import JobContext
 from common.gateway.repair import settle_again
 from common.metering.meter import LimitMeter
 from common.ports import KeyStore
-from common.providers.openai import provider_of
+from common.providers.provider import provider_of
 from common.settings import ProviderKind, Settings
 from common.targets.stores import Stores
 

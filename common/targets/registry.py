@@ -10,7 +10,7 @@ if TYPE_CHECKING:  # the one loads the web framework, the other half the gateway
     from common.gateway.job import Job
     from common.http.function import Function
 
-JOBS: Final = ("reconcile", "repair", "sweep")
+JOBS: Final = ("probe", "reconcile", "repair", "sweep")
 """Modules that export `job`. All the others export `function`."""
 
 FUNCTIONS: Final = tuple(

@@ -14,7 +14,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from common.settings.tables import ENV_PREFIX
+from common.settings.catalog import CATALOG_NAME
+from common.settings.references import ENV_PREFIX
+from common.targets.cloudflare.wrangler import FILE_NAME, environment, is_placeholder
 from infra.cloudflare.stage import REPOSITORY, Worker, all_workers, stage, wrangler_config
 from tests.edge import toolbox
 
@@ -23,7 +25,6 @@ WHEELS: Final = toolbox.EDGE / "python_modules"
 MOST_BYTES: Final = 64 * 2**20  # of a Worker, uncompressed, on every plan (November 2026)
 STAGES: Final = ("dev", "staging", "production")
 FORBIDDEN: Final = re.compile(r"(^|/)(tests|\.venv|dynamodb|aws|cli|sqlite3?|upstream)(/|\.py$|$)")
-_NO_ID: Final = re.compile(r"[0-]+")
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -41,11 +42,11 @@ def main(arguments: Sequence[str]) -> int:
         )
         return 2
     toolbox.prepare()
-    configuration = chosen.config.read_text("utf-8")
+    configuration, catalog = chosen.config.read_text("utf-8"), catalog_beside(chosen.config)
     for name in chosen.stage or STAGES:
         for worker in all_workers():
             folder = chosen.build / name / worker.name
-            config = package(folder, name, worker, configuration)
+            config = package(folder, name, worker, configuration, catalog)
             size = check(folder)
             print(f"{folder}: {size / 2**20:.1f} of {MOST_BYTES // 2**20} MiB")
             if chosen.dry_run:
@@ -55,18 +56,24 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
-def environment(name: str, file: Path = REPOSITORY / "wrangler.toml") -> dict[str, Any]:
-    """What wrangler.toml says of an environment. The top is `dev`; bindings are not inherited."""
-    document = tomllib.loads(file.read_text("utf-8"))
-    environments = document.pop("env", {})
-    return document if name == "dev" else {**document, **environments[name]}
+def wrangler_toml() -> str:
+    """Its text."""
+    return (REPOSITORY / FILE_NAME).read_text("utf-8")
 
 
-def package(folder: Path, stage_name: str, worker: Worker, configuration: str) -> dict[str, Any]:
+def catalog_beside(config: Path) -> str:
+    """What `sluice models refresh` has made, if anything."""
+    file = config.with_name(CATALOG_NAME)
+    return file.read_text("utf-8") if file.is_file() else ""
+
+
+def package(
+    folder: Path, stage_name: str, worker: Worker, configuration: str, catalog: str = ""
+) -> dict[str, Any]:
     """Fill `folder`; its configuration."""
-    stage(folder, {"worker": worker}, configuration)
+    stage(folder, {"worker": worker}, configuration, catalog)
     (folder / "python_modules").symlink_to(WHEELS)
-    config = wrangler_config(environment(stage_name), stage_name, worker)
+    config = wrangler_config(environment(stage_name, wrangler_toml()), stage_name, worker)
     if secrets := sorted(secrets_of(tomllib.loads(configuration))):
         config["secrets"] = {"required": secrets}
     (folder / "wrangler.json").write_text(json_of(config), "utf-8")
@@ -104,7 +111,7 @@ def check(folder: Path) -> int:
 def missing_ids(config: Mapping[str, Any]) -> Iterator[str]:
     """Bindings whose ids are still the placeholders."""
     for each in (*config.get("d1_databases", ()), *config.get("kv_namespaces", ())):
-        if _NO_ID.fullmatch(each.get("database_id") or each.get("id", "")):
+        if is_placeholder(each.get("database_id") or each.get("id", "")):
             yield each["binding"]
 
 

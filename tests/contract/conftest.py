@@ -4,10 +4,22 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
+from common.adapters.cloudflare.namespace import Namespace
 from common.adapters.sql.database import Database, Statement
 from common.adapters.sql.migrations import migrations, statements
 from common.ports import Background, Clock, Upstream
-from tests.contract.adapters import BACKGROUNDS, CLOCKS, DATABASES, STORES, UPSTREAMS, Stores
+from tests.contract.adapters import (
+    BACKGROUNDS,
+    BREAKERS,
+    CLOCKS,
+    DATABASES,
+    NAMESPACES,
+    NOT_BY_FETCH,
+    STORES,
+    UPSTREAMS,
+    Breakers,
+    Stores,
+)
 from tests.edge import toolbox
 from tests.support.d1 import LocalD1, configure, open_d1
 
@@ -26,9 +38,25 @@ async def database(request: pytest.FixtureRequest) -> AsyncIterator[Database]:
         yield opened
 
 
+@pytest.fixture(params=NAMESPACES)
+async def namespace(request: pytest.FixtureRequest) -> AsyncIterator[Namespace]:
+    """With nothing in it."""
+    async with NAMESPACES[request.param](request) as opened:
+        yield opened
+
+
+@pytest.fixture(params=BREAKERS)
+async def breakers(request: pytest.FixtureRequest) -> AsyncIterator[Breakers]:
+    """A store with nothing in it."""
+    async with BREAKERS[request.param](request) as opened:
+        yield opened
+
+
 @pytest.fixture(params=UPSTREAMS)
 async def upstream(request: pytest.FixtureRequest) -> AsyncIterator[Upstream]:
     """With no connection open."""
+    if reason := NOT_BY_FETCH.get(request.node.name):
+        pytest.skip(reason)
     async with UPSTREAMS[request.param](request) as opened:
         yield opened
 
@@ -53,5 +81,5 @@ def local_d1(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalD1]:
     configure(folder)
     with open_d1(folder) as opened:
         script = [Statement(sql) for step in migrations() for sql in statements(step.script)]
-        opened.submit(*script).result(timeout=60)
+        opened.run_now(*script)
         yield opened

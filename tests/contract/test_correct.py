@@ -41,8 +41,13 @@ def final(of: UsageRecord, cost: int, tokens: int) -> UsageRecord:
 
 
 @pytest.mark.parametrize(("cost", "tokens"), [(30, 5), (0, 0), (100, 20), (130, 25)])
-async def test_corrected(stores: Stores, world: World, cost: int, tokens: int) -> None:
-    """Rows and record say what is known in the end, though it is more; another correction finds nothing to do."""
+async def test_corrected(
+    stores: Stores, world: World, caplog: pytest.LogCaptureFixture, cost: int, tokens: int
+) -> None:
+    """Rows and record say what is known in the end, though it is more; another correction finds nothing to do.
+
+    More than was held is told of, once for each row.
+    """
     awaiting = await booked(world.instance())
     right, wrong = final(awaiting, cost, tokens), final(awaiting, 7, 7)
     assert await correct(stores.rows, FakeClock(world.now_ms), awaiting, right)
@@ -52,6 +57,8 @@ async def test_corrected(stores: Stores, world: World, cost: int, tokens: int) -
         counts = Counter(await world.counts(row))
         assert (counts["committed_total"], counts["committed_day"]) == (cost, cost)
         assert (counts["day_tokens"], counts["in_flight"]) == (tokens, 0)
+    told = [text for text in caplog.messages if text.startswith("budget overrun")]
+    assert len(told) == (2 if cost > awaiting.held_nanousd else 0)
 
 
 async def test_at_the_same_time(stores: Stores, world: World) -> None:

@@ -31,11 +31,13 @@ max_body_bytes = {max_body_bytes}
 kind = "openai"
 base_url = "{url}/one"
 api_key = "env:PROVIDER_KEY"
+cloudflare_ai_gateway = {{ account = "acc", gateway = "gw", token = "env:GATEWAY_TOKEN" }}
 [models.hello]
 targets = ["one/upstream-hello"]
 price = {{ input = "1", output = "10" }}
 context_length = 100_000
 """
+VARIABLES: Final = {"PROVIDER_KEY": "sk-provider", "GATEWAY_TOKEN": "cf-token"}
 OTHERS: Final = {"/careless": "tests.edge.inside.careless_worker"}
 _PATIENCE_S: Final = 20
 
@@ -114,9 +116,7 @@ async def deployed(folder: Path, *, migrated: bool = True) -> AsyncIterator[Depl
         configuration = TOML.format(url=provider.url, max_body_bytes=MAX_BODY_BYTES)
         with (
             (folder / "log").open("w") as log,
-            open_workers(
-                folder, configuration, {"PROVIDER_KEY": "sk-provider"}, log=log, others=OTHERS
-            ) as edge,
+            open_workers(folder, configuration, VARIABLES, log=log, others=OTHERS) as edge,
         ):
             if migrated:
                 edge.migrate()

@@ -21,6 +21,7 @@ from common.adapters.upstream.embedded import find_model
 from common.cli.new_key import create_key
 from common.model.ids import UserId
 from common.model.principal import DEFAULT_PERMISSIONS
+from infra.cloudflare.package import catalog_beside
 from tests.edge.serving import Edge, open_workers
 
 _DEMO: Final = """
@@ -49,7 +50,7 @@ def main(arguments: Sequence[str]) -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with (
         _configuration(chosen.config, chosen.variables) as (text, variables),
-        open_workers(data, text, variables, port=chosen.port) as edge,
+        open_workers(data, text, variables, port=chosen.port, catalog=catalog_beside(chosen.config)) as edge,
     ):
         edge.migrate()
         print(f"Base URL  {edge.url}/v1")

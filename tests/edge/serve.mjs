@@ -2,7 +2,7 @@
  * The Workers of a deployment behind one HTTP server: their own code in Pyodide, on the real D1 and KV (workerd's).
  *
  *     node serve.mjs <plan.json>          (see `serving.py`)
- *     < {"url": "http://127.0.0.1:8787", "started_ms": 4000}
+ *     < {"url": "http://127.0.0.1:8787", "import_ms": 900}     how long the Workers' modules took to import
  *     > {"id": 1, "ask": "statements", "statements": [[sql, values], ...]}   what is in D1
  *     > {"id": 2, "ask": "drain"}           what was left behind, once all work of all requests is done
  *     > {"id": 3, "ask": "scheduled", "worker": "jobs", "cron": "0 * * * *"}
@@ -37,7 +37,7 @@ const rejections = [];
 const timers = countTimers();
 process.on("unhandledRejection", (reason) => rejections.push(String(reason)));
 
-const { py, inside, workers } = await start().catch((error) => {
+const { py, inside, workers, importMs } = await start().catch((error) => {
   process.stderr.write(`${String(error.message ?? error).slice(-2000)}\n`); // Node would print whole minified files
   process.exit(1);
 });
@@ -50,8 +50,9 @@ async function start() {
   const py = await boot(plan.folders);
   giveWorkerModules(py, env);
   const inside = py.pyimport("tests.edge.inside.worker_calls");
+  const begun = performance.now();
   const workers = new Map(plan.workers.map(({ name, module }) => [name, inside.load(module)]));
-  return { py, inside, workers };
+  return { py, inside, workers, importMs: performance.now() - begun };
 }
 
 /**
@@ -184,7 +185,7 @@ const server = createServer((incoming, outgoing) => {
 });
 server.listen(plan.port, plan.host, () => {
   const url = `http://${plan.host}:${server.address().port}`;
-  process.stdout.write(`${JSON.stringify({ url })}\n`);
+  process.stdout.write(`${JSON.stringify({ url, import_ms: importMs })}\n`);
 });
 
 for await (const line of createInterface({ input: process.stdin })) {

@@ -42,7 +42,10 @@ class Edge:
         first = self._from.readline()
         if not first:
             raise RuntimeError("the Workers did not start; what Node printed says why")
-        self.url: str = json.loads(first)["url"]
+        started = json.loads(first)
+        self.url: str = started["url"]
+        self.import_ms: float = started["import_ms"]  # of all Workers' modules
+        self.pid = process.pid
         self._listener = threading.Thread(target=self._listen, daemon=True)
         self._listener.start()
 
@@ -106,6 +109,7 @@ def open_workers(
     port: int = 0,
     log: IO[str] | int | None = None,
     others: Mapping[str, str] = _NO_OTHERS,
+    catalog: str = "",
 ) -> Iterator[Edge]:
     """All Workers, with what `folder` keeps of D1 and KV. `log`: for what they print.
 
@@ -113,7 +117,7 @@ def open_workers(
     """
     toolbox.prepare()
     workers = {f"worker_{worker.name}": worker for worker in all_workers()}
-    stage(folder / "bundle", workers, configuration)
+    stage(folder / "bundle", workers, configuration, catalog)
     plan = folder / "plan.json"
     plan.write_text(json.dumps(_plan(folder, workers, others, variables) | {"host": host, "port": port}))
     command = [str(toolbox.node()), "serve.mjs", str(plan)]

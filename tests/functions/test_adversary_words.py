@@ -120,7 +120,7 @@ ANSWERS: Final[dict[str, tuple[Script, Seen, Seen]]] = {
     "called nothing": (words.without_a_type, *both(SOUND)),
     "odd headers": (words.with_odd_headers, *both(SOUND)),
     "204": (words.says(b"", "204 No Content"), *both(BROKEN)),
-    "304": (words.says(b"", "304 Not Modified"), *both(FAILED)),
+    "304": (words.says(b"", "304 Not Modified"), *both(replace(FAILED, code="provider_redirected"))),
     "206": (words.says(b'{"choices":', "206 Partial Content"), *both(BROKEN)),
     **{f"usage {usage}": (words.uses(usage), *both(GUESSED)) for usage in words.LIES},
     **{

@@ -66,7 +66,7 @@ def test_applied_once(folder: Path) -> None:
 @pytest.mark.parametrize("facts", [SCHEMA, COLUMNS], ids=["tables and indices", "columns"])
 def test_same_schema(database: d1.LocalD1, sqlite: sqlite3.Connection, facts: str) -> None:
     """D1 has the tables, columns and indices that SQLite has, and no other."""
-    (found,) = database.submit(Statement(facts)).result(timeout=60)
+    (found,) = database.run_now(Statement(facts))
     expected = sqlite.execute(facts).fetchall()
     assert expected
     assert ours(found) == ours(expected)
@@ -74,7 +74,7 @@ def test_same_schema(database: d1.LocalD1, sqlite: sqlite3.Connection, facts: st
 
 def test_version(database: d1.LocalD1) -> None:
     """The schema version, which a Worker checks, is the last migration's number."""
-    (rows,) = database.submit(Statement("SELECT version FROM schema_version")).result(timeout=60)
+    (rows,) = database.run_now(Statement("SELECT version FROM schema_version"))
     assert rows == [(migrations()[-1].version,)]
 
 

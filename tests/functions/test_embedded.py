@@ -20,7 +20,7 @@ from common.adapters.upstream.embedded import EmbeddedModel
 from common.adapters.upstream.pooled import PooledUpstream
 from common.model.errors import ModelUnavailable, UpstreamBroken, UpstreamUnreachable
 from common.ports import Timeouts, UpstreamRequest, UpstreamResponse
-from common.providers.openai import EMBEDDED_BASE_URL
+from common.providers.provider import EMBEDDED_BASE_URL
 from common.settings import EMBEDDED_MODEL
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

@@ -28,6 +28,8 @@ Script = Callable[[Exchange], Awaitable[None]]
 CENT = 10**7  # nano-dollars
 
 TOML = """
+[routing]
+retries = 0
 [providers.one]
 kind = "openai"
 base_url = "{url}/one"
@@ -50,6 +52,7 @@ max_output_tokens = 4_000
 [models.unpriced]
 targets = ["one/unpriced"]
 """
+CACHED = {"type": "text", "text": "x", "cache_control": {"type": "ephemeral", "ttl": "1h"}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +66,8 @@ class World:
 
     async def ask(self, model: str = "hello", **more: Any) -> Any:
         """A completion, with its headers."""
-        return await self.client.chat.completions.with_raw_response.create(model=model, messages=ASK, **more)
+        asked: dict[str, Any] = {"model": model, "messages": ASK, **more}
+        return await self.client.chat.completions.with_raw_response.create(**asked)
 
     async def records(self, count: int) -> list[UsageRecord]:
         """Every settlement, once there are `count`."""
@@ -228,6 +232,12 @@ async def test_user_and_key() -> None:
         pytest.param({"service_tier": "priority"}, "unpriced_feature", "service_tier", id="tier"),
         pytest.param(
             {"extra_body": {"plugins": [{"id": "web"}]}}, "unpriced_feature", "plugins", id="plugins"
+        ),
+        pytest.param(
+            {"messages": [{"role": "user", "content": [CACHED]}]},
+            "unpriced_feature",
+            "messages[0].content.cache_control",
+            id="a long cache",
         ),
         pytest.param(
             {"tools": [{"type": "web_search"}]}, "unpriced_feature", "tools[0].type", id="server tool"

@@ -16,6 +16,9 @@ from common.adapters.memory import MemoryRows
 from common.adapters.upstream.pooled import PooledUpstream
 from common.metering.rows import Change, Outcome, Records
 from common.model.errors import StorageUnavailable
+from common.model.limits import Limit
+from common.telemetry.log_format import REQUESTS
+from common.telemetry.request_facts import RequestFacts
 from tests.support import answers
 from tests.support.gateway import MemoryGateway, memory_gateway
 from tests.support.origin import Exchange, origin
@@ -96,6 +99,16 @@ async def test_observed(caplog: pytest.LogCaptureFixture) -> None:
     told = [each for each in caplog.messages if each.startswith("would have been refused: row=key:key_test")]
     assert len(told) == 2
     assert all(each.endswith("limits=requests_per_minute") for each in told)
+
+
+async def test_observed_in_the_line_of_the_request(caplog: pytest.LogCaptureFixture) -> None:
+    """The line of a request tells which limits would have refused it."""
+    with caplog.at_level(logging.INFO, REQUESTS):
+        async with world("pilot") as w:
+            await w.ask()
+            await w.ask()
+    told = [each.msg for each in caplog.records if isinstance(each.msg, RequestFacts)]
+    assert [each.observed for each in told] == [(), (Limit.REQUESTS_PER_MINUTE,)]
 
 
 async def test_refused_while_the_storage_fails(failing: list[bool]) -> None:

@@ -16,6 +16,7 @@ import pytest_asyncio
 
 from common.model.principal import Permission
 from common.model.usage import Outcome, Tokens
+from common.providers.cloudflare_ai_gateway import PASSES_ON
 from tests.e2e.client import Task
 from tests.e2e.node_client import NodeClient
 from tests.e2e.provider_turns import calling, saying, turns
@@ -65,7 +66,10 @@ async def test_whole_answer(world: Deployed) -> None:
 
 
 async def test_each_piece_is_out_before_the_provider_sends_the_next(world: Deployed) -> None:
-    """The client has every event while the provider still holds back the next; usage is read, and not shown."""
+    """From the first content on, the client has every event while the provider still holds back the next.
+
+    Usage is read, and not shown.
+    """
     wanted: asyncio.Queue[bytes] = asyncio.Queue()
 
     async def script(exchange: Exchange) -> None:
@@ -75,23 +79,39 @@ async def test_each_piece_is_out_before_the_provider_sends_the_next(world: Deplo
         await exchange.send(END)
 
     await world.play(script)
-    opening, *middle, usage, done = answers.stream("Hel", "lo")
+    opening, first, *middle, usage, done = answers.stream("Hel", "lo")
     wanted.put_nowait(opening)
+    wanted.put_nowait(first)
     client = await world.client()
     answer = await client.chat.completions.with_raw_response.create(model="hello", messages=ASK, stream=True)
     events = answer.parse()
-    await anext(events)
-    texts = []
+    texts = [(await anext(events)).choices[0].delta.content for _ in range(2)]
     for piece in middle:
         wanted.put_nowait(piece)
         texts.append((await anext(events)).choices[0].delta.content)
     for piece in (usage, done, b""):
         wanted.put_nowait(piece)
     assert [event async for event in events] == []
-    assert texts == ["Hel", "lo", None]
+    assert texts == ["", "Hel", "lo", None]
     record = await world.record(answer.headers["x-request-id"])
     assert record is not None
     assert (record.streamed, record.tokens) == (True, Tokens(input=9, output=2))
+
+
+async def test_cloudflare_ai_gateway(world: Deployed) -> None:
+    """A gateway between is told to keep nothing, and the record has the name of its log's entry."""
+
+    async def script(exchange: Exchange) -> None:
+        await exchange.answer(answers.completion("Hello."), "200 OK", "cf-aig-log-id: 01ABC")
+
+    await world.play(script)
+    answer = await ask(await world.client())
+    [asked] = world.provider.exchanges
+    headers = {name: value for name, value in asked.asked.headers if name.startswith("cf-aig-")}
+    assert headers == {**dict(PASSES_ON), "cf-aig-authorization": "Bearer cf-token"}
+    record = await world.record(answer.headers["x-request-id"])
+    assert record is not None
+    assert [attempt.gateway_log_id for attempt in record.route] == ["01ABC"]
 
 
 async def test_tools(world: Deployed) -> None:

@@ -4,6 +4,9 @@ All tests share one deployment, with a key for each, as in `test_worker.py`.
 """
 
 import asyncio
+import json
+import os
+import sys
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -14,7 +17,9 @@ import pytest_asyncio
 
 from common.access.api_key import hash_key
 from common.adapters.sql.database import Statement
-from tests.edge.deployed import HEAD, Deployed, ask, chunked, deployed, records_of, streaming, whole
+from common.model.principal import DEFAULT_PERMISSIONS, Permission
+from tests.edge.deployed import END, HEAD, Deployed, ask, chunked, deployed, records_of, streaming, whole
+from tests.edge.toolbox import REPOSITORY
 from tests.support import answers
 from tests.support.origin import Exchange
 
@@ -182,3 +187,40 @@ async def test_key_is_found_in_kv(world: Deployed) -> None:
     await world.drain()
     await world.edge.run(Statement("DELETE FROM keys WHERE hash = ?1", (hash_key(client.api_key).hex(),)))
     assert (await ask(client)).status_code == 200
+
+
+# -- all of it ---------------------------------------------------------------------------------------------------------
+
+
+async def test_smoke(world: Deployed) -> None:
+    """The smoke test finds nothing wrong."""
+
+    async def script(exchange: Exchange) -> None:
+        asked = json.loads(exchange.asked.body)
+        if not asked.get("stream"):
+            return await whole(exchange)
+        words = [answers.chunk({"content": "one "}) for _ in range(asked["max_tokens"])]
+        await exchange.send(HEAD)
+        for word in words:
+            await exchange.send(chunked(word))
+            await asyncio.sleep(0.005)
+        return await exchange.send(
+            chunked(
+                answers.chunk({}, "stop"),
+                answers.chunk({}, None, choices=[], usage=answers.USAGE),
+                b"data: [DONE]\n\n",
+            ),
+            END,
+        )
+
+    await world.play(script)
+    client = await world.client(permissions=frozenset({*DEFAULT_PERMISSIONS, Permission.KEYS_WRITE}))
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "infra.smoke", "--url", world.edge.url),
+        cwd=REPOSITORY,
+        env={**os.environ, "SLUICE_KEY": client.api_key},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    said, _ = await asyncio.wait_for(process.communicate(), 120)
+    assert process.returncode == 0, said.decode()

@@ -2,6 +2,7 @@
 
 import ast
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,26 +10,56 @@ import pytest
 
 from common.adapters.sql.migrations import FOLDER, migrations
 from common.http.site import FUNCTIONS
+from common.metering.rows import Rows
+from common.ports import (
+    Background,
+    BreakerStore,
+    Clock,
+    DeadLetters,
+    KeyStore,
+    LetterBox,
+    Meter,
+    Upstream,
+    UsageStore,
+    UserStore,
+)
+from common.targets.cloudflare.wiring import DATABASE, NAMESPACE
+from common.targets.cloudflare.wrangler import JOBS_WORKER, environment
+from common.targets.registry import function_of, job_of
 from infra.cloudflare.package import (
     STAGES,
     check,
     dry_run,
-    environment,
     main,
     missing_ids,
     package,
     secrets_of,
+    wrangler_toml,
 )
-from infra.cloudflare.stage import JOBS_WORKER, REPOSITORY, Worker, all_workers, wrangler_config
+from infra.cloudflare.stage import REPOSITORY, Worker, all_workers, wrangler_config
 from tests.edge import toolbox
 
 CONFIGURATION = (REPOSITORY / "sluice.example.toml").read_text("utf-8")
 WORKERS = {worker.name: worker for worker in all_workers()}
+# what stands behind a port on Workers
+BINDINGS: Mapping[type, set[str]] = {
+    KeyStore: {DATABASE, NAMESPACE},
+    UserStore: {DATABASE},
+    Meter: {DATABASE},
+    Rows: {DATABASE},
+    UsageStore: {DATABASE},
+    DeadLetters: {NAMESPACE},
+    LetterBox: {NAMESPACE},
+    BreakerStore: {NAMESPACE},
+    Upstream: set(),
+    Background: set(),
+    Clock: set(),
+}
 
 
 def config_of(stage: str, worker: Worker, **more: Any) -> dict[str, Any]:
     """The generated one, where wrangler.toml says so much more."""
-    return wrangler_config({**environment(stage), **more}, stage, worker)
+    return wrangler_config({**environment(stage, wrangler_toml()), **more}, stage, worker)
 
 
 def test_every_function_is_a_worker() -> None:
@@ -51,6 +82,20 @@ def test_configuration(stage: str) -> None:
         assert [each["binding"] for each in config["kv_namespaces"]] == ["KV"]
         assert {"python_workers", "enable_request_signal"} <= set(config["compatibility_flags"])
         assert "env" not in config
+
+
+@pytest.mark.parametrize("name", WORKERS)
+def test_bindings_are_those_that_are_needed(name: str) -> None:
+    """A Worker's bindings are those of the ports that its function, or its jobs, say that they need."""
+    worker = WORKERS[name]
+    needs = {
+        port
+        for module, what in worker.modules.items()
+        for port in (job_of(module) if what == "job" else function_of(module)).needs
+    }
+    config = config_of("staging", worker)
+    bound = {each["binding"] for kind in ("d1_databases", "kv_namespaces") for each in config[kind]}
+    assert bound == {binding for port in needs for binding in BINDINGS[port]}
 
 
 def test_routes() -> None:
@@ -91,7 +136,7 @@ def test_no_configuration(capsys: pytest.CaptureFixture[str], tmp_path: Path) ->
 def test_bundle(tmp_path: Path, name: str) -> None:
     """A bundle has its function and what that imports, no other target's code and no tests; wrangler takes it."""
     folder = tmp_path / name
-    config = package(folder, "dev", WORKERS[name], CONFIGURATION)
+    config = package(folder, "dev", WORKERS[name], CONFIGURATION, "a catalog")
     assert json.loads((folder / "wrangler.json").read_text()) == config
     assert config["secrets"] == {"required": ["OPENROUTER_API_KEY"]}
     assert 0 < check(folder) < 20 * 2**20
@@ -108,7 +153,7 @@ def test_bundle(tmp_path: Path, name: str) -> None:
     ]
     packaged = ast.parse((folder / "configuration.py").read_text())
     values = [ast.literal_eval(node.value) for node in packaged.body if isinstance(node, ast.Assign)]
-    assert values == [CONFIGURATION, migrations()[-1].version]
+    assert values == [CONFIGURATION, "a catalog", migrations()[-1].version]
     said = dry_run(folder)
     assert "env.DB" in said
     assert "env.KV" in said

@@ -1,20 +1,29 @@
-"""`Database` on the real D1 (workerd's own), which a Node process of ours holds: see `tests/edge/d1.mjs`."""
+"""The adapters of Workers, in Pyodide in a Node process of ours: D1 and KV (workerd's own), and `fetch`.
+
+See `tests/edge/d1.mjs`.
+"""
 
 import asyncio
+import base64
 import itertools
 import json
 import os
 import subprocess
 import threading
-from collections.abc import Iterator, Sequence
+import uuid
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from common.adapters.cloudflare.namespace import NamespaceFailed
 from common.adapters.sql.database import Rows, Statement
 from common.adapters.sql.migrations import FOLDER
+from common.model import errors
 from common.model.errors import StorageUnavailable
+from common.ports import UpstreamRequest, UpstreamResponse
 from tests.edge import toolbox
 
 
@@ -60,21 +69,39 @@ class LocalD1:
         assert process.stdout
         self._to, self._from = process.stdin, process.stdout
         self._ids = itertools.count()
-        self._pending: dict[int, Future[list[Rows]]] = {}
+        self._pending: dict[int, Future[dict[str, Any]]] = {}
         self.rows_written = 0  # as D1 would bill them
         self._listener = threading.Thread(target=self._listen, daemon=True)
         self._listener.start()
 
     async def run(self, *statements: Statement) -> Sequence[Rows]:
         """See `Database.run`."""
-        return await asyncio.wrap_future(self.submit(*statements))
+        outcome = await asyncio.wrap_future(self._ask(statements=_sent(statements)))
+        return [[tuple(row) for row in rows] for rows in outcome["rows"]]
 
-    def submit(self, *statements: Statement) -> Future[list[Rows]]:
+    def run_now(self, *statements: Statement) -> Sequence[Rows]:
         """`run`, for who has no event loop."""
-        batch = [(statement.sql, statement.parameters) for statement in statements]
-        answer: Future[list[Rows]] = Future()
+        outcome = self._ask(statements=_sent(statements)).result(timeout=60)
+        return [[tuple(row) for row in rows] for rows in outcome["rows"]]
+
+    async def kv(self, method: str, *arguments: object, **named: object) -> Any:
+        """A method of `Namespace`."""
+        try:
+            return (await asyncio.wrap_future(self._ask(kv=[method, arguments, named])))["value"]
+        except StorageUnavailable as error:
+            raise NamespaceFailed(error.message) from error
+
+    async def fetch(self, *what: object) -> Any:
+        """See `tests/edge/inside/fetch_door.py`. Raises what the adapter raised."""
+        try:
+            return (await asyncio.wrap_future(self._ask(fetch=what)))["value"]
+        except StorageUnavailable as error:
+            raise getattr(errors, error.message)("as told") from error
+
+    def _ask(self, **what: object) -> Future[dict[str, Any]]:
+        answer: Future[dict[str, Any]] = Future()
         self._pending[number := next(self._ids)] = answer
-        self._to.write(f"{json.dumps({'id': number, 'statements': batch})}\n")
+        self._to.write(f"{json.dumps({'id': number, **what})}\n")
         self._to.flush()
         return answer
 
@@ -93,9 +120,71 @@ class LocalD1:
         if error := outcome.get("error"):
             answer.set_exception(StorageUnavailable(error))
         else:
-            answer.set_result([[tuple(row) for row in rows] for rows in outcome["rows"]])
+            answer.set_result(outcome)
 
     def close(self) -> None:
         """Let the process finish what it was asked; it ends by itself then."""
         self._to.close()
         self._listener.join()
+
+
+class LocalNamespace:
+    """A `Namespace` of its own for who opens it: whatever others put is not seen, however late it comes."""
+
+    def __init__(self, local: LocalD1) -> None:
+        self._local = local
+        self._prefix = f"{uuid.uuid4()}:"
+
+    async def get(self, name: str) -> str | None:
+        """See `Namespace.get`."""
+        found: str | None = await self._local.kv("get", self._prefix + name)
+        return found
+
+    async def put(self, name: str, value: str, *, expires_s: int | None = None) -> None:
+        """See `Namespace.put`."""
+        await self._local.kv("put", self._prefix + name, value, expires_s=expires_s)
+
+    async def delete(self, name: str) -> None:
+        """See `Namespace.delete`."""
+        await self._local.kv("delete", self._prefix + name)
+
+    async def names(self, prefix: str, most: int) -> Sequence[str]:
+        """See `Namespace.names`."""
+        found: list[str] = await self._local.kv("names", self._prefix + prefix, most)
+        return [name.removeprefix(self._prefix) for name in found]
+
+
+class LocalFetch:
+    """An `Upstream`: `FetchUpstream` in Pyodide."""
+
+    _numbers = itertools.count()
+
+    def __init__(self, local: LocalD1) -> None:
+        self._local = local
+
+    @asynccontextmanager
+    async def send(self, request: UpstreamRequest) -> AsyncIterator[UpstreamResponse]:
+        """See `Upstream.send`."""
+        number = next(self._numbers)
+        asked = asdict(request) | {"body": base64.b64encode(request.body).decode()}
+        try:
+            head = await self._local.fetch("send", number, asked)
+            yield _FetchResponse(self._local, number, head["status"], head["headers"])
+        finally:
+            await self._local.fetch("leave", number)
+
+
+@dataclass(frozen=True, slots=True)
+class _FetchResponse:
+    _local: LocalD1
+    _number: int
+    status: int
+    headers: Mapping[str, str]
+
+    async def read(self) -> bytes:
+        """See `UpstreamResponse.read`."""
+        return base64.b64decode(await self._local.fetch("read", self._number))
+
+
+def _sent(statements: Sequence[Statement]) -> list[tuple[str, Sequence[object]]]:
+    return [(statement.sql, statement.parameters) for statement in statements]

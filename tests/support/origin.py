@@ -94,6 +94,7 @@ async def origin(script: Script) -> AsyncIterator[Origin]:
         for connection in connections:
             connection.cancel()
         outcomes = await asyncio.gather(*connections, return_exceptions=True)
+        await asyncio.sleep(0)  # what was just closed lets go of its socket
         for outcome in outcomes:
             if isinstance(outcome, Exception):
                 raise outcome

@@ -120,6 +120,8 @@ class FetchUpstream:
 def _fetch(request: UpstreamRequest, signal: object) -> Awaitable[object]:
     """Start it. What is wrong with the request itself shows before anything is sent."""
     js, ffi = import_module("js"), import_module("pyodide.ffi")
+    if not request.url.startswith(("https://", "http://")):
+        raise UpstreamUnreachable("The provider's address is not valid.")
     headers = [("accept-encoding", "identity"), *request.headers]
     init: dict[str, object] = {"method": request.method, "headers": headers, "signal": signal}
     init["redirect"] = "manual"

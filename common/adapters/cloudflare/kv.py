@@ -9,9 +9,9 @@ import json
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import fields
-from importlib import import_module
-from typing import Any, Final
+from typing import Final
 
+from common.adapters.cloudflare.namespace import Namespace, NamespaceFailed
 from common.model.errors import StorageUnavailable
 from common.model.ids import KeyId, UserId
 from common.model.limits import Limit
@@ -42,12 +42,10 @@ class KvKeyStore:
     holds what this version can't read, the store behind it answers.
     """
 
-    def __init__(self, keys: KeyStore, namespace: Any, clock: Clock) -> None:
-        """`namespace`: the JS object of the binding."""
+    def __init__(self, keys: KeyStore, namespace: Namespace, clock: Clock) -> None:
         self._keys = keys
         self._namespace = namespace
         self._clock = clock
-        self._js_exception: type[Exception] = import_module("pyodide.ffi").JsException
 
     async def find(self, key_hash: bytes) -> KeyRecord | None:
         """See `KeyStore.find`."""
@@ -57,14 +55,14 @@ class KvKeyStore:
                 made_ms, record = key_from_json(copy)
                 if now_ms - made_ms < KEY_S * 1000:
                     return record
-        except (self._js_exception, ValueError):
+        except (NamespaceFailed, ValueError):
             _keys_log.warning("KV failed: the database is asked", exc_info=True)
         found = await self._keys.find(key_hash)
         if found is not None:
             # nobody waits: the request goes on for as long as it takes, and where not, little is lost
             copy = key_to_json(found, now_ms)
             put: asyncio.Future[None] = asyncio.ensure_future(
-                self._namespace.put(name, copy, expirationTtl=_EXPIRES_S)
+                self._namespace.put(name, copy, expires_s=_EXPIRES_S)
             )
             put.add_done_callback(lambda done: done.cancelled() or done.exception())
         return found
@@ -83,9 +81,10 @@ class KvKeyStore:
 
     async def update(self, record: KeyRecord) -> bool:
         """See `KeyStore.update`."""
+        before = await self._keys.get(record.id)  # it may have had a hash that it has no more
         updated = await self._keys.update(record)
         if updated:
-            await self._forget(record)
+            await self._forget(record, before)
         return updated
 
     async def note_use(self, key_id: KeyId, at_ms: int) -> None:
@@ -96,16 +95,17 @@ class KvKeyStore:
         """See `KeyStore.delete`."""
         record = await self._keys.get(key_id)
         deleted = await self._keys.delete(key_id)
-        if record is not None:
-            await self._forget(record)
+        await self._forget(record)
         return deleted
 
-    async def _forget(self, record: KeyRecord) -> None:
-        for key_hash in (record.key_hash, record.previous_hash):
+    async def _forget(self, *records: KeyRecord | None) -> None:
+        known = [record for record in records if record is not None]
+        hashes = dict.fromkeys(each for record in known for each in (record.key_hash, record.previous_hash))
+        for key_hash in hashes:
             if key_hash is not None:
                 try:
                     await self._namespace.delete(f"{_KEY}{key_hash.hex()}")
-                except self._js_exception:
+                except NamespaceFailed:
                     _keys_log.warning(
                         "KV failed: a key that was changed may be good a little longer", exc_info=True
                     )
@@ -143,23 +143,20 @@ def key_from_json(text: str) -> tuple[int, KeyRecord]:
 class KvDeadLetters:
     """`DeadLetters`, each under the id of its request."""
 
-    def __init__(self, namespace: Any) -> None:
-        """`namespace`: the JS object of the binding."""
+    def __init__(self, namespace: Namespace) -> None:
         self._namespace = namespace
-        self._js_exception: type[Exception] = import_module("pyodide.ffi").JsException
 
     async def put(self, record: UsageRecord) -> None:
         """See `DeadLetters.put`. Where KV fails too, the log line is what remains."""
         letter = record_to_json(record)
         try:
             await self._namespace.put(f"{_LETTER}{record.request_id}", letter)
-        except self._js_exception:
+        except NamespaceFailed:
             _log.exception("a usage record could not be kept: %s", letter)
 
     async def deliver(self, settle: Callable[[UsageRecord], Awaitable[None]]) -> tuple[int, int]:
         """See `DeadLetters.deliver`. A letter whose deletion is not seen yet is delivered again, and counts once."""
-        listed = await self._namespace.list(prefix=_LETTER, limit=_AT_ONCE)
-        names = [key.name for key in listed.keys]
+        names = await self._namespace.names(_LETTER, _AT_ONCE)
         taken = in_a_row = 0
         for name in names:
             try:

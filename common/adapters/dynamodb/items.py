@@ -8,7 +8,7 @@ from common.model.errors import StorageContended
 
 TRIES: Final = 8  # of what others can come before
 _MOST_AT_ONCE: Final = 100  # these are DynamoDB's own bounds
-_LONGEST_NAME: Final = 2_048  # bytes
+LONGEST_NAME: Final = 2_048  # bytes
 
 
 def named(name: str) -> Item:
@@ -18,7 +18,7 @@ def named(name: str) -> Item:
 
 async def get(client: DynamoClient, table: str, name: str) -> Item | None:
     """One item, as the last write left it. There is none whose name is longer than a name can be."""
-    if len(name.encode()) > _LONGEST_NAME:
+    if len(name.encode()) > LONGEST_NAME:
         return None
     asked = {"TableName": table, "Key": named(name), "ConsistentRead": True}
     item: Item | None = (await client.call("GetItem", asked)).get("Item")

@@ -7,7 +7,9 @@
     `key_record:<key id>` an API key                  once a minute and   when it is changed; its last use once an hour
     `key_hash:<hash>`     its id, by each hash          process that      when it is made, rotated or deleted
     `user_record:<user>`  a user's plan and limits      serves the key    when they are changed
-    (see `expressions.py`, `usage.py`, `keys.py` and `users.py` for their attributes)
+    `breaker:<target>`    a breaker that has moved    every 10 s while it     when it opens or closes
+                                                        is called
+    (see `expressions.py`, `usage.py`, `keys.py`, `users.py` and `breakers.py` for their attributes)
 
 There is no sort key: each item is found by its name alone, strongly consistent, and a record must be found by its
 request. The index `items_by_kind` lists the names of rows, for the sweep, and those of keys and users. What it holds of

@@ -13,11 +13,12 @@ import asyncio
 import json
 import logging
 import random
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from importlib import import_module
 from typing import Any, Final
 
-from common.adapters.sql.database import Rows, Statement, Value
+from common.adapters.sql.database import Database, Rows, Statement, Value
 from common.model.errors import StorageUnavailable
 
 MOST: Final = 2**53 - 1  # D1 binds every number as a double
@@ -35,14 +36,25 @@ _VERSION: Final = Statement("SELECT version FROM schema_version")
 _log = logging.getLogger("sluice.d1")
 
 
-class D1Database:
-    """A `Database`. It holds the binding alone, which all requests of an isolate may use."""
+class D1Failed(StorageUnavailable):
+    """A batch that failed. `why`: what D1 said; for operators alone."""
 
-    def __init__(self, binding: Any) -> None:
-        """`binding`: the JS object."""
-        self._binding = binding
-        self._js: Any = import_module("js")
-        self._ffi: Any = import_module("pyodide.ffi")
+    def __init__(self, why: str) -> None:
+        super().__init__("The database failed.")
+        self.why = why
+
+
+class WrongSchema(StorageUnavailable):
+    """The tables are those of another version, or there are none: 0."""
+
+    def __init__(self, found: int, needed: int) -> None:
+        super().__init__("The database is not ready.")
+        self.found = found
+        self.needed = needed
+
+
+class D1(ABC):
+    """A `Database` that is D1, however it is reached."""
 
     async def run(self, *statements: Statement) -> Sequence[Rows]:
         """See `Database.run`. `ValueError`: an integer that cannot be stored, or a value of another type."""
@@ -55,20 +67,38 @@ class D1Database:
         while True:
             try:
                 return await self._batch(statements)
-            except self._ffi.JsException as error:
-                if loop.time() + delay_s > last_try or not _is_worth_retrying(str(error), reads=reads):
-                    raise StorageUnavailable("The database failed.") from error
-            except TimeoutError as error:
-                raise StorageUnavailable("The database did not answer in time.") from error
+            except D1Failed as error:
+                if loop.time() + delay_s > last_try or not _is_worth_retrying(error.why, reads=reads):
+                    raise
             await asyncio.sleep(delay_s * random.uniform(0.5, 1.0))  # noqa: S311 - to spread those who come again
             delay_s *= 2
 
+    @abstractmethod
+    async def _batch(self, statements: Sequence[Statement]) -> Sequence[Rows]:
+        """One try. `D1Failed` tells what D1 said; `StorageUnavailable`: there is no use in another."""
+
+
+class D1Database(D1):
+    """By a Worker's binding. It holds that alone, which all requests of an isolate may use."""
+
+    def __init__(self, binding: Any) -> None:
+        """`binding`: the JS object."""
+        self._binding = binding
+        self._js: Any = import_module("js")
+        self._ffi: Any = import_module("pyodide.ffi")
+
     async def _batch(self, statements: Sequence[Statement]) -> list[Rows]:
-        prepared = [
-            self._binding.prepare(each.sql).bind(*map(self._to_js, each.parameters)) for each in statements
-        ]
-        async with asyncio.timeout(GIVE_UP_S):
-            results = await self._binding.batch(self._ffi.to_js(prepared))
+        try:
+            prepared = [
+                self._binding.prepare(each.sql).bind(*map(self._to_js, each.parameters))
+                for each in statements
+            ]
+            async with asyncio.timeout(GIVE_UP_S):
+                results = await self._binding.batch(self._ffi.to_js(prepared))
+        except self._ffi.JsException as error:
+            raise D1Failed(str(error)) from error
+        except TimeoutError as error:
+            raise StorageUnavailable("The database did not answer in time.") from error
         return [
             [tuple(row.values()) for row in result["results"]]
             for result in json.loads(self._js.JSON.stringify(results))
@@ -81,12 +111,12 @@ class D1Database:
         return value if isinstance(value, str) else float(value)
 
 
-class MigratedD1(D1Database):
-    """One that looks, before anything else, whether it has the tables of this version. wrangler makes them."""
+class MigratedD1:
+    """A `Database` that looks, before anything else, whether it has the tables of this version. wrangler makes them."""
 
-    def __init__(self, binding: Any, version: int) -> None:
+    def __init__(self, database: Database, version: int) -> None:
         """`version`: of the last migration in infra/sql."""
-        super().__init__(binding)
+        self._database = database
         self._version = version
         self._is_known = False
 
@@ -94,13 +124,13 @@ class MigratedD1(D1Database):
         """See `Database.run`. The log tells what to do where the tables are missing, or of another version."""
         if not self._is_known:
             await self._require_version()
-        return await super().run(*statements)
+        return await self._database.run(*statements)
 
     async def _require_version(self) -> None:
         try:
-            ((row,),) = await super().run(_VERSION)
-        except StorageUnavailable as error:
-            if "no such table" not in str(error.__cause__):
+            ((row,),) = await self._database.run(_VERSION)
+        except D1Failed as error:
+            if "no such table" not in error.why:
                 raise
             row = (0,)
         if row[0] != self._version:
@@ -109,7 +139,7 @@ class MigratedD1(D1Database):
                 row[0],
                 self._version,
             )
-            raise StorageUnavailable("The database is not ready.")
+            raise WrongSchema(row[0], self._version)
         self._is_known = True
 
 

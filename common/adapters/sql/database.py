@@ -10,8 +10,7 @@
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 Value: TypeAlias = str | int | None
 """What can be bound and read back everywhere. Integers within ±(2^53 - 1): D1 refuses or rounds larger ones."""
@@ -20,8 +19,7 @@ Rows: TypeAlias = Sequence[tuple[Any, ...]]
 """Of one statement: each row's `Value`s in the order of its columns."""
 
 
-@dataclass(frozen=True, slots=True)
-class Statement:
+class Statement(NamedTuple):
     """One statement of SQL and what to bind to its parameters."""
 
     sql: str

@@ -21,6 +21,8 @@ _COLUMNS: Final = ("name", *ATTRIBUTES, "holds")
 _READ: Final = f"SELECT {', '.join(_COLUMNS[1:])} FROM meter WHERE name = ?1"
 _WRITE: Final = f"REPLACE INTO meter ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"
 
+_NOTHING_CHANGED: Final = Outcome(applied=True, standings=())
+
 
 class SqliteRows(SqlRows):
     """`Rows` on one SQLite file."""
@@ -35,6 +37,9 @@ class SqliteRows(SqlRows):
 
 
 def _apply(changes: Sequence[Change], records: Records, transaction: Transaction) -> Outcome:
+    if not changes and records.corrects is None:
+        _write(records, transaction)
+        return _NOTHING_CHANGED
     rows = _Rows.of(transaction)
     before = [rows[change.row] for change in changes]
     after = [apply(standing, change.plan) for standing, change in zip(before, changes, strict=True)]
@@ -43,9 +48,13 @@ def _apply(changes: Sequence[Change], records: Records, transaction: Transaction
         return Outcome(applied=False, standings=before)
     for change, standing in zip(changes, done, strict=True):
         rows[change.row] = standing
+    _write(records, transaction)
+    return Outcome(applied=True, standings=done)
+
+
+def _write(records: Records, transaction: Transaction) -> None:
     for statement in written(records, guarded=False):
         transaction.execute(statement.sql, statement.parameters)
-    return Outcome(applied=True, standings=done)
 
 
 def _may_correct(transaction: Transaction, records: Records) -> bool:

@@ -100,8 +100,11 @@ class Connection(asyncio.Protocol):
         reusable = self.complete and self._error is None and self.is_open and self._keep_alive
         # a server that answers before it has read all may take the rest for another request
         reusable = reusable and not self._transport.get_write_buffer_size()
+        # the parser holds the connection, and so does an error that was raised: garbage that only a collection ends
+        del self._parser
+        self._error = None
+        self._idle = True
         if reusable:
-            self._idle = True
             self.idle_since = self._loop.time()
         else:
             self.abort()

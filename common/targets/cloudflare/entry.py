@@ -1,4 +1,4 @@
-"""The Worker's entry: `Default = worker(TEXT, SCHEMA, function)`, with what was packaged beside it."""
+"""The Worker's entry: `Default = worker(TEXT, CATALOG, SCHEMA, function)`, with what was packaged beside it."""
 
 import asyncio
 import logging
@@ -29,8 +29,11 @@ _log: Final = logging.getLogger("sluice.cloudflare")
 class Isolate:
     """What all requests of one isolate share; made at its first, and again at the next where that fails."""
 
-    def __init__(self, configuration: str, schema_version: int, served: Sequence[Function | Job]) -> None:
+    def __init__(
+        self, configuration: str, catalog: str, schema_version: int, served: Sequence[Function | Job]
+    ) -> None:
         self._configuration = configuration
+        self._catalog = catalog
         self._schema_version = schema_version
         self._functions = [each for each in served if isinstance(each, Function)]
         self._jobs = [each for each in served if isinstance(each, Job)]
@@ -56,7 +59,7 @@ class Isolate:
     def _open(self) -> JobContext:
         if self._context is None:
             env = import_from_javascript("cloudflare:workers").env
-            settings = parse_settings(self._configuration, variables_of(env))
+            settings = parse_settings(self._configuration, variables_of(env), catalog=self._catalog)
             log_to_console(settings)
             clear_cancelled_timers(asyncio.get_running_loop())
             self._context = open_workers(settings, self._schema_version, env)
@@ -68,9 +71,9 @@ class Isolate:
         return self._app
 
 
-def worker(configuration: str, schema_version: int, *served: Function | Job) -> type[Any]:
-    """A Worker that serves functions, and runs jobs. `configuration`: the text of sluice.toml."""
-    isolate = Isolate(configuration, schema_version, served)
+def worker(configuration: str, catalog: str, schema_version: int, *served: Function | Job) -> type[Any]:
+    """A Worker that serves functions, and runs jobs. `configuration`: the text of sluice.toml; `catalog`: its own."""
+    isolate = Isolate(configuration, catalog, schema_version, served)
 
     class Default(WorkerEntrypoint):  # type: ignore[misc] # the base is the platform's
         async def fetch(self, request: Any) -> Js:

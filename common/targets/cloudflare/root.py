@@ -1,4 +1,4 @@
-"""What stands where on Workers: D1 for keys, meter and usage, KV for dead letters, the platform's `fetch`.
+"""What a Worker runs on: D1 for keys, meter and usage, KV for dead letters, the platform's `fetch`.
 
 Once per isolate, at its first request: the environment is not there before, and nothing may be drawn or connected while
 the modules are imported. All of it is plain data and bindings, which requests may share; whatever belongs to a request
@@ -6,31 +6,18 @@ is made by `exchange.py`.
 """
 
 import logging
-import random
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
 import js
 
-from common.access.authenticate import Authenticator
-from common.adapters.clock import SystemClock
-from common.adapters.cloudflare.denials import RemembersDenials
 from common.adapters.cloudflare.fetch import FetchUpstream
-from common.adapters.cloudflare.kv import KvDeadLetters, KvKeyStore
-from common.adapters.sql.d1 import MigratedD1
-from common.adapters.sql.keys import SqlKeyStore
-from common.adapters.sql.rows import SqlRows
-from common.adapters.sql.usage import SqlUsageStore
-from common.adapters.sql.users import SqlUserStore
-from common.gateway.gateway import Gateway, Route
+from common.adapters.cloudflare.namespace import BoundNamespace
+from common.adapters.sql.d1 import D1Database, MigratedD1
 from common.gateway.job import JobContext
-from common.metering.meter import LimitMeter
-from common.providers.openai import provider_of
 from common.settings import ProviderKind, Settings
+from common.targets.cloudflare.wiring import DATABASE, NAMESPACE, wire
 from common.telemetry.log_format import JsonLines
-
-DATABASE: Final = "DB"
-NAMESPACE: Final = "KV"
 
 
 class Misplaced(Exception):
@@ -46,22 +33,9 @@ def open_workers(settings: Settings, schema_version: int, env: Any) -> JobContex
     """Everything; nobody is asked yet. `Misplaced` where a binding is missing."""
     if any(provider.kind is ProviderKind.EMBEDDED for provider in settings.providers.values()):
         raise Misplaced("A Worker cannot run the embedded model: configure another provider in sluice.toml.")
-    database = MigratedD1(_binding(env, DATABASE, "D1"), schema_version)
-    namespace = _binding(env, NAMESPACE, "KV")
-    rows, clock = SqlRows(database), SystemClock()
-    keys = KvKeyStore(SqlKeyStore(database), namespace, clock)
-    upstream, letters = FetchUpstream(), KvDeadLetters(namespace)
-    gateway = Gateway(
-        settings=settings,
-        authenticator=Authenticator(keys, SqlUserStore(database), settings.plans, clock),
-        meter=RemembersDenials(LimitMeter(rows, clock), clock),
-        usage=SqlUsageStore(database),
-        dead_letters=letters,
-        routes={name: Route(provider_of(each), upstream) for name, each in settings.providers.items()},
-        clock=clock,
-        rng=random.Random(),  # noqa: S311 - ids are unique, not secret
-    )
-    return JobContext(gateway, rows, keys, letters)
+    database = MigratedD1(D1Database(_binding(env, DATABASE, "D1")), schema_version)
+    namespace = BoundNamespace(_binding(env, NAMESPACE, "KV"))
+    return wire(settings, database, namespace, FetchUpstream())
 
 
 def _binding(env: Any, name: str, kind: str) -> Any:
@@ -81,9 +55,8 @@ class _Console(logging.Handler):
 
 def log_to_console(settings: Settings) -> None:
     """From now on, by the configured level; no secret of the configuration is written."""
-    secrets = [key.value for provider in settings.providers.values() for key in provider.api_keys]
     output = _Console()
-    output.setFormatter(JsonLines(secrets))
+    output.setFormatter(JsonLines(settings.secrets))
     log = logging.getLogger("sluice")
     log.handlers = [output]
     log.setLevel(settings.server.log_level.upper())

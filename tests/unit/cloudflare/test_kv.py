@@ -1,14 +1,13 @@
 """Keys and dead letters in KV, against a namespace in memory that fails as told."""
 
 import asyncio
-import sys
+from collections.abc import Sequence
 from dataclasses import fields, replace
-from types import ModuleType, SimpleNamespace
-from typing import Any
 
 import pytest
 
 from common.adapters.cloudflare.kv import KEY_S, KvDeadLetters, KvKeyStore, key_from_json, key_to_json
+from common.adapters.cloudflare.namespace import NamespaceFailed
 from common.adapters.memory import MemoryKeyStore
 from common.model.errors import StorageUnavailable
 from common.model.ids import KeyId, UserId
@@ -38,12 +37,8 @@ KEY = KeyRecord(
 )
 
 
-class JsException(Exception):
-    """Pyodide's."""
-
-
-class Namespace:
-    """Like the binding's object."""
+class MemoryNamespace:
+    """A `Namespace` that fails as told."""
 
     def __init__(self) -> None:
         self.values: dict[str, str] = {}
@@ -54,7 +49,7 @@ class Namespace:
         self._fail()
         return self.values.get(name)
 
-    async def put(self, name: str, value: str, **_options: object) -> None:
+    async def put(self, name: str, value: str, *, expires_s: int | None = None) -> None:
         """Store it."""
         self._fail()
         self.values[name] = value
@@ -64,30 +59,20 @@ class Namespace:
         self._fail()
         self.values.pop(name, None)
 
-    async def list(self, *, prefix: str, limit: int) -> Any:
-        """The names."""
-        names = [name for name in sorted(self.values) if name.startswith(prefix)][:limit]
-        return SimpleNamespace(keys=[SimpleNamespace(name=name) for name in names])
+    async def names(self, prefix: str, most: int) -> Sequence[str]:
+        """In their order."""
+        return [name for name in sorted(self.values) if name.startswith(prefix)][:most]
 
     def _fail(self) -> None:
         if self.fails:
-            raise JsException("KV is down")
-
-
-@pytest.fixture(autouse=True)
-def platform(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the adapter finds on Workers."""
-    pyodide, ffi = ModuleType("pyodide"), ModuleType("pyodide.ffi")
-    vars(ffi).update(JsException=JsException)
-    monkeypatch.setitem(sys.modules, "pyodide", pyodide)
-    monkeypatch.setitem(sys.modules, "pyodide.ffi", ffi)
+            raise NamespaceFailed("KV is down")
 
 
 class World:
     """A store behind KV, and a clock."""
 
     def __init__(self) -> None:
-        self.stored, self.namespace, self.clock = MemoryKeyStore(), Namespace(), FakeClock()
+        self.stored, self.namespace, self.clock = MemoryKeyStore(), MemoryNamespace(), FakeClock()
         self.keys = KvKeyStore(self.stored, self.namespace, self.clock)
 
     async def find(self, record: KeyRecord = KEY) -> KeyRecord | None:
@@ -150,6 +135,17 @@ async def test_changes_are_written_through() -> None:
     assert (await world.find(), await world.find(before)) == (None, None)
 
 
+async def test_rotated_twice() -> None:
+    """A hash that a key had two rotations ago is good for nothing at once, though KV had a copy under it."""
+    world = World()
+    await world.keys.create(KEY)
+    assert KEY.previous_hash is not None
+    before = replace(KEY, key_hash=KEY.previous_hash)
+    assert await world.find(before) == KEY
+    assert await world.keys.update(replace(KEY, key_hash=bytes(range(1, 33)), previous_hash=KEY.key_hash))
+    assert await world.find(before) is None
+
+
 async def test_without_kv() -> None:
     """Where KV fails, or holds something else, the store behind it answers."""
     world = World()
@@ -166,7 +162,7 @@ async def test_without_kv() -> None:
 
 async def test_letters() -> None:
     """Each letter is delivered once, when the meter takes it, and kept until then."""
-    namespace = Namespace()
+    namespace = MemoryNamespace()
     letters = KvDeadLetters(namespace)
     records = [usage_record(number) for number in range(1, 4)]
     for record in records:
@@ -186,7 +182,7 @@ async def test_letters() -> None:
 
 async def test_letters_wait_while_the_storage_is_down() -> None:
     """After a few that are not taken, the rest is not tried."""
-    namespace = Namespace()
+    namespace = MemoryNamespace()
     letters = KvDeadLetters(namespace)
     for number in range(1, 10):
         await letters.put(usage_record(number))
@@ -203,7 +199,7 @@ async def test_letters_wait_while_the_storage_is_down() -> None:
 
 async def test_letter_that_cannot_be_kept(caplog: pytest.LogCaptureFixture) -> None:
     """Where KV fails too, the log has the record."""
-    namespace = Namespace()
+    namespace = MemoryNamespace()
     namespace.fails = True
     record = usage_record(1)
     await KvDeadLetters(namespace).put(record)

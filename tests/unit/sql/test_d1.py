@@ -110,7 +110,7 @@ async def test_no_retry_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_schema_is_looked_at_once(caplog: pytest.LogCaptureFixture) -> None:
     """The version is asked for before anything else, until it is the right one."""
     binding = Binding("D1_ERROR: no such table: schema_version: SQLITE_ERROR")
-    database, other = MigratedD1(binding, 1), MigratedD1(Binding(), 2)
+    database, other = MigratedD1(D1Database(binding), 1), MigratedD1(D1Database(Binding()), 2)
     for each, found in ((database, 0), (other, 1)):
         with pytest.raises(StorageUnavailable, match="not ready"):
             await each.run(WRITE)

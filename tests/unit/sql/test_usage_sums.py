@@ -8,7 +8,7 @@ import pytest
 
 from common.adapters.sql.migrations import migrate, migrations
 from common.adapters.sql.usage import sum_statement
-from common.gateway.call import HOLD_S
+from common.model.admission import HOLD_S
 from common.model.ids import KeyId, UserId
 from common.model.usage_query import LONGEST_HOLD_S, GroupBy, UsageQuery
 
