@@ -12,22 +12,24 @@ from typing import Final
 
 import uvloop
 
-from benchmarks import contenders, figures, imports, on_lambda, report
+from benchmarks import contenders, figures, imports, memory, on_lambda, report, routing
 from benchmarks.ledger import Ledger
 from benchmarks.process import BenchmarkError, Cores, choose_cores, running
 from benchmarks.rounds import SCENARIOS, Scenario, Setup, Tally, run_round
 
 IMPORTS: Final = "imports"
 LAMBDA: Final = "lambda"
+MEMORY: Final = "memory"
+ROUTING: Final = "routing"
 MOCK: Final = (sys.executable, "-m", "benchmarks.upstream")
-NAMES: Final = (IMPORTS, LAMBDA, *(scenario.name for scenario in SCENARIOS))
+NAMES: Final = (IMPORTS, LAMBDA, MEMORY, ROUTING, *(scenario.name for scenario in SCENARIOS))
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="What Sluice costs.")
     parser.add_argument("--rounds", type=int, default=5, metavar="N", help="how often (%(default)s)")
-    parser.add_argument("--seconds", type=float, default=2.0, metavar="S", help="of each load (%(default)s)")
+    parser.add_argument("--seconds", type=float, default=1.5, metavar="S", help="of each load (%(default)s)")
     parser.add_argument("--only", type=names, default=NAMES, metavar="NAME,...", help=" ".join(NAMES))
     parser.add_argument("--json", action="store_true", help="print JSON instead of the table")
     parser.add_argument("--save", action="store_true", help="write figures.json and FIGURES.md")
@@ -67,12 +69,27 @@ def run_rounds(
         return ledger, tallies, contenders.count_records(folder)
 
 
+def weigh(cores: Cores) -> dict[str, float]:
+    """Measure Sluice's memory, by a mock of its own."""
+    with tempfile.TemporaryDirectory() as scratch, running(MOCK, core=cores.rest) as upstream:
+        folder = Path(scratch)
+        sluice = contenders.sluice(int(upstream.first_line()), folder)
+        with (folder / "log").open("w") as log:
+            return uvloop.run(memory.measure(sluice, cores, log))
+
+
 def run(chosen: argparse.Namespace) -> figures.Run:
     """Measure what was chosen."""
     cores = choose_cores()
     ledger, tallies, records, rows = Ledger(), dict[str, Tally](), None, list[figures.Row]()
     if scenarios := tuple(scenario for scenario in SCENARIOS if scenario.name in chosen.only):
         ledger, tallies, records = run_rounds(scenarios, cores, chosen.rounds, chosen.seconds)
+    if MEMORY in chosen.only:
+        tell("memory")
+        rows.extend(figures.memory_rows(weigh(cores)))
+    if ROUTING in chosen.only:
+        tell("routing")
+        rows.extend(figures.routing_rows(routing.measure()))
     if LAMBDA in chosen.only:
         tell("lambda")
         rows.extend(figures.lambda_rows(on_lambda.measure(cores)))

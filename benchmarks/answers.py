@@ -1,12 +1,13 @@
 """What the mock upstream answers, byte for byte; the client knows from here what a complete answer is."""
 
 import json
+from functools import lru_cache
 from typing import Any, Final
 
 EVENTS: Final = 50  # of one stream: the role, the words, the end; a usage chunk and [DONE] follow
 MODEL: Final = "bench"
+STAMP: Final = b"@%d@"  # in a word of a stream with pauses: when it was sent, by `time.perf_counter_ns`
 
-_USAGE: Final = {"prompt_tokens": 24, "completion_tokens": EVENTS, "total_tokens": 24 + EVENTS}
 _TEXT: Final = "The quick brown fox jumps over the lazy dog. " * 16
 
 
@@ -19,6 +20,10 @@ def _whole(status: str, document: dict[str, Any]) -> bytes:
     return _response(status, "application/json", f"content-length: {len(body)}") + body
 
 
+def _usage(output: int) -> dict[str, int]:
+    return {"prompt_tokens": 24, "completion_tokens": output, "total_tokens": 24 + output}
+
+
 def _completion() -> dict[str, Any]:
     message = {"role": "assistant", "content": _TEXT}
     return {
@@ -27,7 +32,7 @@ def _completion() -> dict[str, Any]:
         "created": 1_700_000_000,
         "model": MODEL,
         "choices": [{"index": 0, "message": message, "finish_reason": "stop", "logprobs": None}],
-        "usage": _USAGE,
+        "usage": _usage(EVENTS),
         "system_fingerprint": "fp_bench",
     }
 
@@ -47,17 +52,38 @@ def _delta(delta: dict[str, str], finish_reason: str | None = None) -> bytes:
     return _event([{"index": 0, "delta": delta, "finish_reason": finish_reason}])
 
 
-def _stream() -> bytes:
-    words = [_delta({"content": f"word{number} "}) for number in range(EVENTS - 2)]
-    events = [_delta({"role": "assistant", "content": ""}), *words, _delta({}, "stop")]
-    frames = [*events, _event([], usage=_USAGE), b"data: [DONE]\n\n", b""]
-    body = b"".join(b"%x\r\n%s\r\n" % (len(frame), frame) for frame in frames)
-    return _response("200 OK", "text/event-stream", "transfer-encoding: chunked") + body
+def _chunk(frame: bytes) -> bytes:
+    return b"%x\r\n%s\r\n" % (len(frame), frame)
 
 
+def _end(events: int) -> bytes:
+    frames = [_delta({}, "stop"), _event([], usage=_usage(events)), b"data: [DONE]\n\n", b""]
+    return b"".join(map(_chunk, frames))
+
+
+@lru_cache
+def stream(events: int) -> bytes:
+    """A whole stream of so many events, the usage chunk not among them."""
+    words = [_delta({"content": f"word{number} "}) for number in range(events - 2)]
+    begin = b"".join(map(_chunk, [_delta({"role": "assistant", "content": ""}), *words]))
+    return STREAM_HEAD + begin + _end(events)
+
+
+@lru_cache
+def stream_end(events: int) -> bytes:
+    """The end of a stream of so many events."""
+    return _end(events)
+
+
+def stamped(now_ns: int) -> bytes:
+    """An event whose word says when it was sent."""
+    return _chunk(_STAMPED.replace(b"@", STAMP % now_ns))
+
+
+STREAM_HEAD: Final = _response("200 OK", "text/event-stream", "transfer-encoding: chunked")
 COMPLETION: Final = _whole("200 OK", _completion())
-STREAM: Final = _stream()
 NOT_FOUND: Final = _whole("404 Not Found", {"error": {"message": "The mock knows chat completions only."}})
+_STAMPED: Final = _delta({"content": "@ "})
 
 
 def is_completion(body: bytes) -> bool:
@@ -65,6 +91,6 @@ def is_completion(body: bytes) -> bool:
     return b'"choices"' in body and body.rstrip().endswith(b"}")
 
 
-def is_stream(body: bytes) -> bool:
+def is_stream(body: bytes, events: int) -> bool:
     """Whether a client received every event up to the end; the usage chunk may be kept from it."""
-    return body.count(b"data: ") > EVENTS and body.rstrip().endswith(b"data: [DONE]")
+    return body.count(b"data: ") > events and body.rstrip().endswith(b"data: [DONE]")

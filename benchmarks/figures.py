@@ -3,12 +3,15 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from statistics import median
+from typing import Final
 
 from benchmarks import imports, on_lambda
 from benchmarks.contenders import FLOOR, SLUICE, UPSTREAM
-from benchmarks.goals import ADDED_P50, FIRST_BYTE, GOALS, IMPORT, LAMBDA, Goal
+from benchmarks.goals import ADDED_P50, ADDED_P99, FIRST_BYTE, GOALS, IMPORT, LAMBDA, MEMORY, ROUTING, Goal
 from benchmarks.ledger import Ledger, ratios
-from benchmarks.rounds import P50, Tally
+from benchmarks.rounds import P50, P99_LATE, Tally
+
+_ADDED: Final = {P50: ADDED_P50, P99_LATE: ADDED_P99}
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +67,8 @@ def rows_of(ledger: Ledger) -> Iterator[Row]:
         floor, sluice = (ledger.of(section, metric, name) for name in (FLOOR, SLUICE))
         yield _row(section, metric, floor, sluice)
         upstream = ledger.of(section, metric, UPSTREAM)
-        if metric == P50 and upstream:
-            yield _row(section, ADDED_P50, _minus(floor, upstream), _minus(sluice, upstream))
+        if metric in _ADDED and upstream:
+            yield _row(section, _ADDED[metric], _minus(floor, upstream), _minus(sluice, upstream))
 
 
 def import_rows(found: dict[str, float | str]) -> Iterator[Row]:
@@ -77,6 +80,18 @@ def import_rows(found: dict[str, float | str]) -> Iterator[Row]:
             yield Row(IMPORT, module, base, took, took / base)
         else:
             yield Row(IMPORT, module, None, None, None, problem=str(took))
+
+
+def memory_rows(grown_mb: dict[str, float]) -> Iterator[Row]:
+    """What Sluice has kept of memory, by what it had to do."""
+    for metric, grown in grown_mb.items():
+        yield Row(MEMORY, metric, None, grown, None)
+
+
+def routing_rows(found: dict[str, float]) -> Iterator[Row]:
+    """What a request's name and needs cost until its candidates are chosen, by what it asks for."""
+    for metric, took in found.items():
+        yield Row(ROUTING, metric, None, took, None)
 
 
 def lambda_rows(found: dict[str, on_lambda.Cost]) -> Iterator[Row]:

@@ -65,12 +65,12 @@ class Floor:
 
 async def read_body(receive: Receive) -> bytes:
     """The whole body of the request."""
-    body, more = b"", True
+    pieces, more = [], True
     while more:
         message = await receive()
-        body += message.get("body", b"")
+        pieces.append(message.get("body", b""))
         more = message.get("more_body", False)
-    return body
+    return b"".join(pieces)
 
 
 async def pass_whole(reader: asyncio.StreamReader, length: bytes, send: Send) -> None:

@@ -19,8 +19,9 @@ READING: Final = """\
 Written by `python -m benchmarks --save`. Values are medians over the rounds; a ratio is the median of the
 rounds' own ratios, beside it the least and the greatest. Import times are the least of all runs. The gateway
 has a core to itself, the mock upstream and the client share another: where "core busy" is far below 100 %,
-they bound the rate, not the gateway. The upstream sends a stream in one write; the floor hands it on event by
-event."""
+they bound the rate, not the gateway. The upstream sends a stream in one write, but for slow streams, where each
+event is one, says when it was sent, and comes 50 ms after the last; the floor hands on event by event. Memory is
+Sluice's own, after some of the same for warming up."""
 
 
 def table(run: Run, committed: dict[tuple[str, str], float]) -> str:

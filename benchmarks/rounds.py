@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from typing import IO, Final
 
 from benchmarks import client
+from benchmarks.answers import EVENTS
+from benchmarks.client import Kind
 from benchmarks.contenders import UPSTREAM, Contender
 from benchmarks.ledger import Ledger
 from benchmarks.process import BenchmarkError, Cores, Process, free_port, running, tail
@@ -21,6 +23,7 @@ POLL_S: Final = 0.005
 PAUSE_S: Final = 0.2
 WARM_S: Final = 0.5
 P50: Final = "p50, ms"
+P99_LATE: Final = "p99 from upstream to client, ms"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,26 +32,38 @@ class Scenario:
 
     name: str
     concurrency: int
-    stream: bool
+    kind: Kind
     metered: bool = False  # with a key that has limits, as has its user
 
     @property
     def cpu_metric(self) -> str:
         """The name of its cost."""
-        return "CPU µs per stream" if self.stream else "CPU µs per request"
+        return "CPU µs per stream" if self.kind.events else "CPU µs per request"
 
     @property
     def rate_metric(self) -> str:
         """The name of its throughput."""
-        return "streams per second" if self.stream else "requests per second"
+        return "streams per second" if self.kind.events else "requests per second"
+
+    @property
+    def beside_upstream(self) -> bool:
+        """Whether the upstream is asked, too, without anything between: where it is not the load that takes time."""
+        return self.concurrency == 1 or self.kind.pause_ms > 0
 
 
+WHOLE: Final = Kind()
+STREAM: Final = Kind(events=EVENTS)
 SCENARIOS: Final = (
-    Scenario("requests-1", 1, stream=False),
-    Scenario("requests-64", 64, stream=False),
-    Scenario("metered-64", 64, stream=False, metered=True),
-    Scenario("streams-1", 1, stream=True),
-    Scenario("streams-32", 32, stream=True),
+    Scenario("requests-1", 1, WHOLE),
+    Scenario("requests-64", 64, WHOLE),
+    Scenario("metered-64", 64, WHOLE, metered=True),
+    Scenario("requests-100kb", 16, Kind(body_bytes=100_000)),
+    Scenario("requests-5mb", 4, Kind(body_bytes=5_000_000)),
+    Scenario("streams-1", 1, STREAM),
+    Scenario("streams-32", 32, STREAM),
+    Scenario("metered-streams-32", 32, STREAM, metered=True),
+    Scenario("long-streams-8", 8, Kind(events=2_000)),
+    Scenario("slow-streams-200", 200, Kind(events=EVENTS, pause_ms=50), metered=True),
 )
 
 
@@ -68,7 +83,7 @@ class Entrant:
         """Put it under load and count the answers."""
         key = self.metered_key if scenario.metered else self.key
         result = await client.load(
-            self.port, key, concurrency=scenario.concurrency, stream=scenario.stream, seconds=seconds
+            self.port, key, scenario.kind, concurrency=scenario.concurrency, seconds=seconds
         )
         self.answered += result.answered
         self.failed += result.failed
@@ -104,7 +119,7 @@ async def run_round(setup: Setup, ledger: Ledger, tallies: dict[str, Tally], *, 
         for scenario in setup.scenarios:
             for entrant in entrants:
                 await _measure(entrant, scenario, setup.seconds, ledger)
-            if scenario.concurrency == 1:
+            if scenario.beside_upstream:
                 await _measure(Entrant(UPSTREAM, setup.upstream_port), scenario, setup.seconds, ledger)
         for entrant in entrants:
             _weigh(entrant, "RSS after, MB", ledger)
@@ -120,7 +135,7 @@ async def _started(setup: Setup, ledger: Ledger, contender: Contender) -> AsyncI
         contender.command(port), core=setup.cores.gateway, folder=contender.folder, log=setup.log
     ) as started:
         entrant = Entrant(contender.name, port, contender.key, started, contender.metered_key)
-        await _first_answer(entrant, setup.log)
+        await first_answer(entrant, setup.log)
         ledger.add("process", "cold start, s", contender.name, time.perf_counter() - began)
         await _refuses_strangers(entrant)
         await asyncio.sleep(PAUSE_S)
@@ -128,7 +143,8 @@ async def _started(setup: Setup, ledger: Ledger, contender: Contender) -> AsyncI
         yield entrant
 
 
-async def _first_answer(entrant: Entrant, log: IO[str]) -> None:
+async def first_answer(entrant: Entrant, log: IO[str]) -> None:
+    """Wait until it answers; `BenchmarkError` where it does not, or not as it should."""
     deadline, code = time.perf_counter() + START_S, 0
     while not code and time.perf_counter() < deadline and entrant.process and not entrant.process.ended:
         await asyncio.sleep(POLL_S)
@@ -147,8 +163,8 @@ async def _refuses_strangers(entrant: Entrant) -> None:
 
 async def _warm(entrants: Iterable[Entrant]) -> None:
     for entrant in entrants:
-        for stream in (False, True):
-            await entrant.load(Scenario("warm-up", 8, stream), WARM_S)
+        for kind in (WHOLE, STREAM):
+            await entrant.load(Scenario("warm-up", 8, kind), WARM_S)
 
 
 async def _measure(entrant: Entrant, scenario: Scenario, seconds: float, ledger: Ledger) -> None:
@@ -164,13 +180,21 @@ async def _measure(entrant: Entrant, scenario: Scenario, seconds: float, ledger:
 
 
 def _figures(scenario: Scenario, result: client.Load, cpu_s: float | None) -> Iterator[tuple[str, float]]:
+    kind = scenario.kind
     if cpu_s is not None:
-        yield scenario.cpu_metric, cpu_s / (result.answered + result.failed) * 1e6
+        cpu_us = cpu_s / (result.answered + result.failed) * 1e6
+        yield scenario.cpu_metric, cpu_us
+        if kind.events:
+            yield "CPU µs per event", cpu_us / kind.events
         yield "core busy, %", cpu_s / result.seconds * 100
+    if kind.pause_ms:
+        yield "p50 from upstream to client, ms", client.quantile_ms(result.late_s, 0.50)
+        yield P99_LATE, client.quantile_ms(result.late_s, 0.99)
+        return
     yield scenario.rate_metric, result.answered / result.seconds
     yield P50, client.quantile_ms(result.total_s, 0.50)
     yield "p95, ms", client.quantile_ms(result.total_s, 0.95)
-    if scenario.stream:
+    if kind.events:
         yield "first event, ms", client.quantile_ms(result.first_s, 0.50)
 
 

@@ -1,5 +1,8 @@
 """The mock upstream: one process that answers every chat completion at once, a stream in a single write.
 
+A request says in two members of its own, at its front, how many events it wants and how long apart: with pauses, each
+event is a write, and says when.
+
 It prints its port and serves until it is terminated.
 
     python -m benchmarks.upstream
@@ -7,6 +10,7 @@ It prints its port and serves until it is terminated.
 
 import asyncio
 import re
+import time
 from typing import Final, cast
 
 import httptools
@@ -14,7 +18,8 @@ import uvloop
 
 from benchmarks import answers
 
-WANTS_STREAM: Final = re.compile(rb'"stream":\s*true')
+WANTS: Final = re.compile(rb'"bench_events":(\d+),"bench_pause_ms":(\d+)')
+FRONT_BYTES: Final = 200
 
 
 class Connection(asyncio.Protocol):
@@ -26,7 +31,8 @@ class Connection(asyncio.Protocol):
         """Be ready for the first request."""
         self._parser = httptools.HttpRequestParser(self)
         self._url = b""
-        self._body = b""
+        self._pieces: list[bytes] = []
+        self._timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the way back."""
@@ -36,9 +42,15 @@ class Connection(asyncio.Protocol):
         """Parse what came."""
         self._parser.feed_data(data)
 
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
+        """Send nothing more."""
+        if self._timer is not None:
+            self._timer.cancel()
+
     def on_message_begin(self) -> None:
         """Forget the request before."""
-        self._url = self._body = b""
+        self._url = b""
+        self._pieces.clear()
 
     def on_url(self, url: bytes) -> None:
         """Collect the target."""
@@ -46,16 +58,30 @@ class Connection(asyncio.Protocol):
 
     def on_body(self, body: bytes) -> None:
         """Collect the body."""
-        self._body += body
+        self._pieces.append(body)
 
     def on_message_complete(self) -> None:
         """Answer."""
+        wanted = WANTS.search(b"".join(self._pieces), 0, FRONT_BYTES)
+        events, pause_ms = map(int, wanted.groups()) if wanted else (0, 0)
         if not self._url.endswith(b"/chat/completions"):
             self._transport.write(answers.NOT_FOUND)
-        elif WANTS_STREAM.search(self._body):
-            self._transport.write(answers.STREAM)
-        else:
+        elif not events:
             self._transport.write(answers.COMPLETION)
+        elif not pause_ms:
+            self._transport.write(answers.stream(events))
+        else:
+            self._transport.write(answers.STREAM_HEAD)
+            self._trickle(events, events, pause_ms / 1000)
+
+    def _trickle(self, left: int, events: int, pause_s: float) -> None:
+        """One event now, the others later."""
+        if left == 1:
+            self._transport.write(answers.stream_end(events))
+            return
+        self._transport.write(answers.stamped(time.perf_counter_ns()))
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_later(pause_s, self._trickle, left - 1, events, pause_s)
 
 
 async def serve() -> None:
