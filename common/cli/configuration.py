@@ -5,6 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from common.settings import DEFAULT_TOML, FILE_NAME, Mistake, Settings, SettingsError, parse_settings
+from common.settings.catalog import CATALOG_NAME
+from common.settings.references import Fetched, Known, missing
+from common.targets.stores import Place
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +31,39 @@ def load(named: Path | None, variables: Mapping[str, str]) -> Configuration:
         raise _unreadable(
             path, f"cannot be read ({error.strerror}): name another file with --config"
         ) from None
-    return Configuration(parse_settings(text, variables, str(path)), str(path))
+    settings = parse_settings(text, variables, str(path), catalog=_catalog(catalog_beside(named)))
+    return Configuration(settings, str(path))
+
+
+async def load_at(
+    place: Place, named: Path | None, variables: Mapping[str, str]
+) -> tuple[Configuration, Fetched]:
+    """The configuration with the secrets that are kept at `place`, and what came of fetching them. `SettingsError`.
+
+    `StorageUnavailable` where nobody can be asked for them. Of those that cannot be had there are stand-ins.
+    """
+    configuration = load(named, Known(variables))
+    references = missing(configuration.settings.secrets)
+    if not references:
+        return configuration, Fetched()
+    fetched = await place.secrets(references)
+    if fetched is None:
+        return load(named, variables), Fetched()  # which says of each that it is not for here
+    return load(named, Known(variables, fetched.values)), fetched
+
+
+def catalog_beside(named: Path | None) -> Path:
+    """Where what providers tell of their models is kept."""
+    return (named or Path(FILE_NAME)).with_name(CATALOG_NAME)
+
+
+def _catalog(path: Path) -> str:
+    try:
+        return path.read_text("utf-8")
+    except FileNotFoundError:
+        return ""
+    except (OSError, UnicodeDecodeError):
+        raise _unreadable(path, "cannot be read: delete it, or make it anew") from None
 
 
 def _unreadable(path: Path, why: str) -> SettingsError:

@@ -66,7 +66,7 @@ def place(command: _Command) -> _Command:
             is_eager=True,
             expose_value=False,
             callback=_keep,
-            help="The stage that is deployed there: its table is sluice-NAME.",
+            help="The stage that is deployed there: on AWS, the table sluice-NAME.",
         ),
         click.option(
             "--target",

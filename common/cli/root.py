@@ -9,7 +9,10 @@ sluice = click.version_option(__version__, message="sluice %(version)s")(
     LazyGroup(
         "sluice",
         package="common.cli",
-        modules=("serve", "keys", "users", "usage", "jobs", "config", "doctor", "emulate"),
+        modules=(
+            *("serve", "keys", "users", "models", "usage", "logs", "jobs"),
+            *("config", "doctor", "probe", "emulate"),
+        ),
         help="An OpenAI-compatible LLM gateway.",
     )
 )

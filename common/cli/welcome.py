@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from common.cli.output import Piece
 from common.settings import ProviderKind, Settings
+from common.settings.models import STAR
 
 _CHAT: Final = "chat_completions"
 _MODELS_SHOWN: Final = 8
@@ -35,8 +36,9 @@ class Started:
 def welcome(started: Started) -> list[Piece]:
     """Where the gateway is, how to try it, and what else to try."""
     pieces = [("Sluice is running. ", "bold"), ("Ctrl-C stops it.\n\n", "dim"), *_facts(started)]
-    if _CHAT in started.functions and started.settings.models:
-        pieces += _samples(started, next(iter(started.settings.models)))
+    asked = next((name for name in started.settings.models if STAR not in name), None)
+    if _CHAT in started.functions and asked is not None:
+        pieces += _samples(started, asked)
     return pieces + _advice(started)
 
 

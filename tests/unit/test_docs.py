@@ -12,18 +12,29 @@ import pytest
 
 from common.access.authenticate import CACHE_S
 from common.cli.root import sluice
-from common.gateway.call import HOLD_S
+from common.gateway.extent import BYTES_PER_TOKEN
 from common.metering.checks import WAIT_FOR_OTHERS_MS
 from common.metering.meter import TRIES
 from common.metering.plan import SWEPT_AT_ONCE, Plan
 from common.metering.price import cost, input_bound, worst_case
 from common.metering.window import COUNTED, SUB_WINDOW_MS
+from common.model.admission import HOLD_S
 from common.model.errors import LimitError
 from common.model.limits import MAX_NANOUSD
 from common.model.price import Prices, usd_per_million
 from common.model.usage import AttemptRecord, Booked, Tokens, UsageRecord
-from common.settings import EMBEDDED_MODEL, ProviderKind, ServerSettings, SettingsError, parse_settings
-from common.settings.tables import BudgetTable, ModelTable, PlanTable, PriceTable
+from common.routing.selection import EXPECTED_OUTPUT, MOST_ASKED, SIMILAR
+from common.settings import (
+    EMBEDDED_MODEL,
+    ProviderKind,
+    RoutingSettings,
+    ServerSettings,
+    SettingsError,
+    parse_settings,
+)
+from common.settings.openrouter_models import DATE, MODELS
+from common.settings.references import Known
+from common.settings.tables import BudgetTable, ModelTable, PlanTable, PriceTable, TargetTable
 from common.targets.registry import JOBS, job_of
 from common.wire.openai.errors import KINDS
 
@@ -138,7 +149,7 @@ def test_configuration_parses(page: Path) -> None:
     for block in blocks(page):
         if block.language == "toml":
             variables = dict.fromkeys(re.findall(r"env:(\w+)", block.text), "secret")
-            parse_settings(block.text, variables)
+            parse_settings(block.text, Known(variables))
 
 
 @ON_EVERY_PAGE
@@ -203,6 +214,21 @@ def test_every_bound_is_described() -> None:
     assert names == [field.name for field in fields(ServerSettings)]
 
 
+def test_routing_is_described() -> None:
+    """The page on configuration shows all of `[routing]`, with the values that hold without it."""
+    (shown,) = (block.text for block in blocks(CONFIGURATION) if "[routing]" in block.text)
+    assert parse_settings(shown, {}).routing == RoutingSettings()
+    assert re.findall(r"^(\w+) =", shown, re.MULTILINE) == [field.name for field in fields(RoutingSettings)]
+
+
+def test_figures_of_the_choice() -> None:
+    """The page on models says how old the copy of OpenRouter's list is, how long it is, and what the code goes by."""
+    page = " ".join(prose(REPOSITORY / "docs/models.md").split())
+    assert f"has {len(MODELS.splitlines())} models as of {DATE}." in page
+    assert f"up to {EXPECTED_OUTPUT} tokens of output" in page
+    assert (MOST_ASKED, SIMILAR, BYTES_PER_TOKEN) == (8, 1.25, 4)  # "eight", "within a quarter", "4 bytes"
+
+
 MISTAKEN: Final = """
 [server]
 max_body_bytes = "many"
@@ -229,9 +255,9 @@ def test_every_kind_is_described() -> None:
     assert {f'"{kind}"' for kind in ProviderKind} <= set(_SPAN.findall(prose(CONFIGURATION)))
 
 
-@pytest.mark.parametrize("table", [ModelTable, PriceTable, PlanTable, BudgetTable])
+@pytest.mark.parametrize("table", [ModelTable, TargetTable, PriceTable, PlanTable, BudgetTable])
 def test_every_key_is_described(table: type) -> None:
-    """It names all that a model, a price, a plan and a budget can have."""
+    """It names all that a model, a target, a price, a plan and a budget can have."""
     words = {word for span in _SPAN.findall(prose(CONFIGURATION)) for word in re.findall(r"\w+", span)}
     assert {field.name for field in fields(table)} - words == set()
 

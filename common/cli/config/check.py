@@ -60,7 +60,7 @@ def _members(configuration: Configuration) -> dict[str, Any]:
     models = {
         model.name: {
             "tier": model.tier,
-            "modalities": list(model.modalities),
+            "modalities": list(model.targets[0].modalities or ()),
             "targets": [_target_members(target) for target in model.targets],
         }
         for model in settings.models.values()

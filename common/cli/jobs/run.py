@@ -7,11 +7,11 @@ from pathlib import Path
 import click
 
 from common.cli import options
-from common.cli.configuration import load
+from common.cli.configuration import load_at
 from common.cli.output import Failed, show, show_json
 from common.gateway.job import Job, JobReport, in_words, run_job
 from common.model.errors import SluiceError
-from common.settings import Settings, SettingsError
+from common.settings import SettingsError
 from common.targets.registry import JOBS, job_of
 from common.targets.stores import Place
 
@@ -24,11 +24,9 @@ from common.targets.stores import Place
 def command(name: str, config: Path | None, place: Place, *, as_json: bool) -> None:
     """Run it once."""
     try:
-        settings = load(config, os.environ).settings
+        report = asyncio.run(_run(job_of(name), config, place))
     except SettingsError as error:
         raise Failed(*map(str, error.mistakes)) from None
-    try:
-        report = asyncio.run(_run(job_of(name), settings, place))
     except SluiceError as error:
         raise Failed(error.message) from None
     if as_json:
@@ -39,6 +37,7 @@ def command(name: str, config: Path | None, place: Place, *, as_json: bool) -> N
         show([("There was nothing to do.\n", "")])
 
 
-async def _run(job: Job, settings: Settings, place: Place) -> JobReport:
-    async with place.jobs(settings) as context:
+async def _run(job: Job, config: Path | None, place: Place) -> JobReport:
+    configuration, _ = await load_at(place, config, os.environ)
+    async with place.jobs(configuration.settings) as context:
         return await run_job(job, context)

@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from common.cli import limits, options
+from common.cli.duration import Duration
 from common.cli.keys import bounds
 from common.cli.keys.described import as_members, facts, told_once
 from common.cli.new_key import create_key
@@ -32,7 +33,7 @@ from common.targets.stores import Place
 @click.option(
     "--expires",
     "expires_in",
-    type=bounds.Duration(),
+    type=Duration(),
     metavar="TIME",
     help="When it ends, from now, like 90d (default: never).",
 )

@@ -8,7 +8,7 @@ from common.access.api_key import RANDOM_BYTES, new_key
 from common.access.new_key import LONGEST_GRACE_MS, NewKey, rotated
 from common.adapters.clock import SystemClock
 from common.cli import options
-from common.cli.keys.bounds import Duration
+from common.cli.duration import Duration
 from common.cli.keys.change import changed
 from common.cli.keys.described import as_members, told_once
 from common.cli.output import minute, show, show_json

@@ -9,6 +9,7 @@ import click
 
 from common.adapters.clock import SystemClock
 from common.cli import limits, options
+from common.cli.duration import Duration
 from common.cli.keys import bounds
 from common.cli.keys.change import changed
 from common.cli.keys.described import SOON, as_members, described
@@ -39,7 +40,7 @@ from common.targets.stores import Place
 @click.option(
     "--expires",
     "expires_in",
-    type=bounds.Duration(bounds.NEVER),
+    type=Duration(bounds.NEVER),
     metavar="TIME",
     help=f"When it ends, from now, like 90d; or `{bounds.NEVER}`.",
 )

@@ -9,7 +9,7 @@ import click
 
 from common.adapters.clock import SystemClock
 from common.cli import options
-from common.cli.keys.bounds import Duration
+from common.cli.duration import Duration
 from common.cli.lazy import LazyGroup
 from common.cli.output import Piece, minute, show, show_json, table
 from common.cli.stores import with_stores

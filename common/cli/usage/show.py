@@ -77,6 +77,7 @@ def _attempt(number: int, attempt: ReceiptAttempt) -> list[tuple[str, str]]:
         ("Prices", prices),
         ("Booked", booked),
         *([("Provider's id", attempt.provider_request_id)] if attempt.provider_request_id else []),
+        *([("Gateway's log", attempt.gateway_log_id)] if attempt.gateway_log_id else []),
     ]
 
 

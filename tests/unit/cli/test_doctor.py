@@ -10,13 +10,13 @@ from click.testing import CliRunner, Result
 
 from common.adapters.sql.keys import SqlKeyStore
 from common.cli.doctor.providers import find_skew
-from common.cli.doctor.storage import find_plans
 from common.cli.root import sluice
 from common.model.errors import StorageUnavailable
 from common.model.ids import KeyId, UserId
 from common.model.principal import KeyRecord, UserRecord
 from common.providers.examination import State
 from common.settings import parse_settings
+from common.targets.examination import find_plans
 from common.targets.local import DATABASE
 
 NOTHING: Final = "[plans.standard]\n"
