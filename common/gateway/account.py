@@ -86,6 +86,7 @@ class Account:
     first_byte: float | None = None
     outcome: Outcome = Outcome.OK
     storage_s: float = 0.0  # waiting for the meter
+    paused_s: float = 0.0  # between two tries, for a provider's sake
     session_id: str | None = None
     trace_id: str | None = None
     end_user: str | None = None  # hashed
@@ -97,6 +98,11 @@ class Account:
         self.attempts.append(Attempt(offer, cancel_stops_billing, told_later))
         return self.attempts[-1]
 
+    @property
+    def waited_s(self) -> float:
+        """Seconds that were spent on providers, which are none of the gateway's own."""
+        return self.paused_s + sum(attempt.took_s for attempt in self.attempts)
+
     def first_content(self, now: float) -> None:
         """The client gets content. Whatever comes after that is no answer of its own."""
         if self.first_byte is None:
@@ -106,7 +112,7 @@ class Account:
         """The usage record, `now` by the monotonic clock."""
         ask = admission.ask
         route: list[AttemptRecord] = []
-        waited_s, cost_nanousd = 0.0, 0
+        waited_s, cost_nanousd = self.paused_s, 0
         provider_cost_nanousd: int | None = None  # of those that say it, and are not asked later
         estimated = awaits = False
         for attempt in self.attempts:

@@ -137,9 +137,15 @@ class Call:
         return self._account.settled
 
     @property
+    def route(self) -> str | None:
+        """Who was to be asked and who was not, with the reasons; None where there was nobody to choose from."""
+        selection = self._selection
+        return selection.told if len(selection.candidates) > 1 or selection.skipped else None
+
+    @property
     def waited_s(self) -> float:
-        """Seconds that were spent on providers: from asking each to the end of its answer."""
-        return sum(attempt.took_s for attempt in self._account.attempts)
+        """Seconds that were spent on providers: from asking each to the end of its answer, and between two tries."""
+        return self._account.waited_s
 
     def headers(self) -> Headers:
         """Ours, on every answer that got as far as the meter."""

@@ -115,7 +115,11 @@ class Fallback:
                 pause = self._pause_s(offer, others, failure, attempts, clock.monotonic() - began)
                 if pause is None or not await self._cover(offer):
                     return failure
-                await asyncio.sleep(pause)
+                paused = clock.monotonic()
+                try:
+                    await asyncio.sleep(pause)
+                finally:
+                    self._account.paused_s += clock.monotonic() - paused
             else:
                 return None
 

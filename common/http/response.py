@@ -63,4 +63,5 @@ class CallResponse(Response):
                 await out.end(body)
         finally:
             facts.record, facts.observed = self._call.record, self._call.observed
+            facts.route = self._call.route
             facts.waited_s += self._call.waited_s

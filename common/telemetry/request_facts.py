@@ -24,6 +24,9 @@ class RequestFacts:
     user: UserId | None = None
     model: str | None = None  # as the client asked for it
     record: UsageRecord | None = None  # what is settled, where the request was admitted
+    route: str | None = (
+        None  # candidates in their order, and who was skipped for what; None: there was one alone
+    )
     observed: tuple[Limit, ...] = ()  # limits that would have refused it, were they not only observed
     waited_s: float = 0.0  # on others: the client's body, the providers
     first_byte_s: float | None = None  # to status and headers

@@ -16,10 +16,11 @@ from common.telemetry.text import on_one_line, without_keys
 
 _LONGEST: Final = 256
 _SHORT: Final = 64
+_SEVERAL: Final = 2
 _LEFT: Final = 499  # nginx's status for a client that did not wait for its answer
 _NO_RECORD: Final = (
     '"provider":null,"upstream_model":null,"streamed":null,"attempts":0,"tokens":null,"estimated":null,'
-    '"cost_nanousd":null,"cost_usd":null'
+    '"cost_nanousd":null,"cost_usd":null,"tried":[]'
 )
 
 
@@ -33,7 +34,8 @@ def json_members(facts: RequestFacts) -> str:
         f'"method":{_named(facts.method)},"path":{_named(facts.path)},'
         f'"status":{facts.status or _LEFT},"outcome":"{_outcome(facts)}","error":{_chosen(facts.error)},'
         f'"key_id":{_known(facts.key_id)},"user":{_known(facts.user)},"model":{_named(facts.model)},'
-        f"{_NO_RECORD if record is None else _of_record(record)},{_observed(facts)},"
+        f"{_NO_RECORD if record is None else _of_record(record)},"
+        f'"route":{_named(facts.route)},{_observed(facts)},'
         f'"first_byte_ms":{first_byte},"gateway_ms":{facts.gateway_s * 1000:.2f},"total_ms":{facts.total_s * 1000:.2f}'
     )
 
@@ -51,8 +53,15 @@ def _of_record(record: UsageRecord) -> str:
         f'"tokens":{{"input":{read},"cache_read":{cache_read},"cache_write":{cache_write},"output":{output},'
         f'"reasoning":{reasoning},"image":{image},"audio":{audio}}},'
         f'"estimated":{"true" if record.estimated else "false"},'
-        f'"cost_nanousd":{record.cost_nanousd},"cost_usd":"{_usd(record)}"'
+        f'"cost_nanousd":{record.cost_nanousd},"cost_usd":"{_usd(record)}","tried":[{_tried(record)}]'
     )
+
+
+def _tried(record: UsageRecord) -> str:
+    """Who was asked, and what each ended with; nothing where that was one alone."""
+    if record.attempts < _SEVERAL:
+        return ""
+    return ",".join(_chosen(f"{each.provider}/{each.model} {each.ended}") for each in record.route)
 
 
 def plain(facts: RequestFacts) -> str:
@@ -73,6 +82,11 @@ def plain(facts: RequestFacts) -> str:
         parts.append(f"{about}{tokens.total - written}+{written} tokens  ${_usd(record)}")
         if record.attempts != 1:
             parts.append(f"{record.attempts} attempts")
+        parts += [
+            _plain(f"{each.provider}/{each.model}: {each.ended}")
+            for each in record.route
+            if record.attempts > 1
+        ]
     if facts.observed:
         parts.append(f"beyond {', '.join(facts.observed)}")
     parts.append(f"gateway {facts.gateway_s * 1000:.2f} of {facts.total_s * 1000:.2f} ms")

@@ -79,6 +79,9 @@ async def test_1_429_once() -> None:
         assert await w.text() == TEXT
         assert RETRY_AFTER_S <= time.monotonic() - began < RETRY_AFTER_S + 3
         assert w.asked == (2, 0)
+        (record,) = await w.records()
+        assert record.total_ms >= RETRY_AFTER_S * 1000
+        assert record.gateway_us < 0.9 * RETRY_AFTER_S * 1_000_000  # the pause is the provider's
 
 
 async def test_2_429_for_ever() -> None:

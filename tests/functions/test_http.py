@@ -481,6 +481,24 @@ async def test_line_of_a_limit() -> None:
     assert (line["outcome"], line["model"], line["attempts"]) == ("limit", "hello", 0)
 
 
+async def test_line_of_a_fallback() -> None:
+    """Who was to be asked, and what each ended with."""
+
+    async def script(exchange: Exchange) -> None:
+        failed = json.loads(exchange.asked.body)["model"] != "second"
+        await exchange.answer(
+            completion(), "500 Oops" if failed else "200 OK", "content-type: application/json"
+        )
+
+    async with scripted(script) as gateway:
+        assert (await gateway.chat({**REQUEST, "model": "twice"})).status == 200
+        assert (await gateway.chat(REQUEST)).status == 502
+        line, alone = await gateway.lines(2)
+    assert line["route"] == "priority: one/first, one/second"
+    assert line["tried"] == ["one/first provider_error", "one/second ok"]
+    assert (alone["route"], alone["tried"]) == (None, [])
+
+
 async def test_line_of_a_permission() -> None:
     """A key that lacks the permission is named."""
     async with scripted(permissions=frozenset({Permission.MODELS})) as gateway:

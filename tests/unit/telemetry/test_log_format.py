@@ -90,6 +90,8 @@ def test_request_in_json() -> None:
         "estimated": False,
         "cost_nanousd": 1_234_568,
         "cost_usd": "0.001234568",
+        "tried": ["backup/some/mini; 'quoted' provider_error", "openrouter/openai/gpt-4o-mini ok"],
+        "route": None,
         "observed": [],
         "first_byte_ms": 250.0,
         "gateway_ms": 12.5,
@@ -116,7 +118,7 @@ def test_refusal_in_json() -> None:
             "upstream_model",
             "streamed",
         ),
-        *("tokens", "estimated", "cost_nanousd", "cost_usd", "first_byte_ms"),
+        *("tokens", "estimated", "cost_nanousd", "cost_usd", "route", "first_byte_ms"),
     }
 
 
@@ -125,7 +127,7 @@ def test_observed_limits() -> None:
     entry = facts()
     entry.observed = (Limit.REQUESTS_PER_MINUTE, Limit.BUDGET_DAY)
     assert members(entry)["observed"] == ["requests_per_minute", "budget_day"]
-    assert "  2 attempts  beyond requests_per_minute, budget_day  gateway" in logged(entry).plain[0]
+    assert ": ok  beyond requests_per_minute, budget_day  gateway" in logged(entry).plain[0]
 
 
 @pytest.mark.parametrize(
@@ -188,7 +190,8 @@ def test_request_in_words() -> None:
     [line] = logged(facts()).plain
     assert line[8:] == (
         " 200 ok POST /v1/chat/completions  fast > openrouter/openai/gpt-4o-mini  29+45 tokens  $0.001234568"
-        "  2 attempts  gateway 12.50 of 2012.50 ms  req_0000000000000001 mine chat 7"
+        "  2 attempts  backup/some/mini; 'quoted': provider_error  openrouter/openai/gpt-4o-mini: ok"
+        "  gateway 12.50 of 2012.50 ms  req_0000000000000001 mine chat 7"
         " 0af7651916cd43dd8448eb211c80319c key_1 ada"
     )
 
