@@ -81,6 +81,7 @@ async def test_1_429_once() -> None:
         assert w.asked == (2, 0)
         (record,) = await w.records()
         assert record.total_ms >= RETRY_AFTER_S * 1000
+        assert record.gateway_us is not None
         assert record.gateway_us < 0.9 * RETRY_AFTER_S * 1_000_000  # the pause is the provider's
 
 
