@@ -81,8 +81,10 @@ async def origin(script: Script) -> AsyncIterator[Origin]:
     """Play `script` to whoever comes. A script that fails fails the test."""
     served = Origin("")
     connections: set[asyncio.Task[None]] = set()
+    writers: list[asyncio.StreamWriter] = []
 
     def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writers.append(writer)
         connections.add(asyncio.get_running_loop().create_task(_serve(script, served, reader, writer)))
 
     server = await asyncio.start_server(accept, "127.0.0.1", 0)
@@ -94,6 +96,8 @@ async def origin(script: Script) -> AsyncIterator[Origin]:
         for connection in connections:
             connection.cancel()
         outcomes = await asyncio.gather(*connections, return_exceptions=True)
+        for writer in writers:  # also one whose task never began, and one that nobody reads what it still has
+            writer.transport.abort()
         await asyncio.sleep(0)  # what was just closed lets go of its socket
         for outcome in outcomes:
             if isinstance(outcome, Exception):
