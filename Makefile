@@ -40,7 +40,7 @@ test: check tests/edge/.prepared infra/aws/.prepared ## Check, then run all test
 	@echo "contract suites on all engines ..."
 	@$(PYTEST) $(CONTRACT) -n 2 $(COVERAGE) --cov-append
 	@echo "all other tests ..."
-	@$(PYTEST) --ignore=tests/unit $(CONTRACT:%=--ignore=%) --ignore=tests/simulation \
+	@$(PYTEST) --ignore=tests/unit $(CONTRACT:%=--ignore=%) --ignore=tests/simulation -n 2 --dist loadfile \
 	$(COVERAGE) --cov-append --cov-report=xml
 	@$(BIN)/python -m infra.coverage coverage.xml
 	@echo "simulations ..."

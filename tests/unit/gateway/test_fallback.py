@@ -170,7 +170,7 @@ FILTERED = UpstreamRejected("violent", status=400, code="content_filter")
         (UpstreamBroken("cut"), "one one one two"),
         (UpstreamUnreachable("no"), "one one one two"),
         (UpstreamRateLimited("slower"), "one one one two"),
-        (UpstreamRateLimited("slower", retry_after_s=2.0), "one one one two"),
+        (UpstreamRateLimited("slower", retry_after_s=0.2), "one one one two"),
         (UpstreamRateLimited("slower", retry_after_s=60.0), "one two"),
         (UpstreamTimeout("silence"), "one two"),
         (UpstreamRefused("no money"), "one two"),
