@@ -201,7 +201,8 @@ class Call:
         return lower(self._quote, refused.room_nanousd, at_least=isinstance(refused, RequestTooLarge))
 
     async def _answer_streamed(self, out: Out, settling: Settling, draining: Draining | None) -> None:
-        stream = EventStream(out, self._context.background, self.headers, self._context.gone.set)
+        silence_s = self._gateway.settings.server.keep_alive_s
+        stream = EventStream(out, self._context.background, self.headers, self._context.gone.set, silence_s)
         client = Client(out, stream, self.headers, self._sent(), draining)
         try:
             with Interruptible(self._context, self._gateway.clock, self._deadline):

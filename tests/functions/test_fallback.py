@@ -16,6 +16,7 @@ from tests.support.origin import Exchange, Script
 from tests.support.pair import (
     ASK,
     END,
+    PAIR,
     TEXT,
     WORDS,
     Pair,
@@ -30,6 +31,7 @@ from tests.support.pair import (
     stalled_after,
     well,
 )
+from tests.support.wire import connected, request
 
 DOWN: Final = failing("503 Service Unavailable")
 TOO_LONG: Final = b'{"error":{"message":"too long","code":"context_length_exceeded"}}'
@@ -348,3 +350,22 @@ async def test_headers_that_say_nothing(name: str, value: str) -> None:
             await w.text(extra_headers={name: value})
         assert (caught.value.param, caught.value.code) == (name, "invalid_value")
         assert w.asked == (0, 0)
+
+
+async def test_a_sign_of_life_before_the_fallback() -> None:
+    """After the configured silence a stream begins with a comment; another provider still gives the whole answer."""
+
+    async def late(exchange: Exchange) -> None:
+        await exchange.left.wait()
+
+    settings = f"[server]\nkeep_alive_s = 0.1\n{PAIR}"
+    async with pair(late, well, settings=settings, routing="first_token_timeout_s = 0.5") as w:
+        body = json.dumps({"model": "pair", "messages": ASK, "stream": True}).encode()
+        async with connected(str(w.client.base_url).removesuffix("/v1/")) as wire:
+            key = f"authorization: Bearer {w.held.key}"
+            await wire.send(request("POST", "/v1/chat/completions", key, body=body))
+            answer = await wire.answer()
+    assert answer.status == 200
+    assert answer.body.startswith(b": keepalive\n\n")
+    assert answer.body.count(b'"content": "w') == len(WORDS)
+    assert answer.body.endswith(b"data: [DONE]\n\n")
