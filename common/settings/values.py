@@ -94,7 +94,7 @@ class ServerSettings:
     connect_timeout_s: Annotated[float, Field(gt=0, le=60)] = 10.0
     first_byte_timeout_s: Annotated[float, Field(gt=0, le=900)] = 300.0  # models may think before they answer
     idle_timeout_s: Annotated[float, Field(gt=0, le=900)] = 120.0  # between two pieces of an answer
-    keep_alive_s: Annotated[float, Field(gt=0, le=300)] = 15.0  # of silence in a stream, until a comment is sent
+    keep_alive_s: Annotated[float, Field(gt=0, le=300)] = 15.0  # of silence in a stream
     total_timeout_s: Annotated[float, Field(gt=0, le=3000)] = (
         900.0  # of one provider's answer; holds last 3,600
     )

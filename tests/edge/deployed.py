@@ -36,6 +36,10 @@ cloudflare_ai_gateway = {{ account = "acc", gateway = "gw", token = "env:GATEWAY
 targets = ["one/upstream-hello"]
 price = {{ input = "1", output = "10" }}
 context_length = 100_000
+[models.pair]
+targets = ["one/first/same", "one/second/same"]
+price = {{ input = "1", output = "10" }}
+context_length = 100_000
 """
 VARIABLES: Final = {"PROVIDER_KEY": "sk-provider", "GATEWAY_TOKEN": "cf-token"}
 OTHERS: Final = {"/careless": "tests.edge.inside.careless_worker"}

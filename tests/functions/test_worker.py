@@ -146,7 +146,7 @@ async def test_tools(world: Deployed) -> None:
 async def test_other_functions(world: Deployed) -> None:
     """Models and health have Workers of their own, and a path that is nobody's is an envelope."""
     client = await world.client()
-    assert [model.id async for model in client.models.list()] == ["hello"]
+    assert [model.id async for model in client.models.list()] == ["hello", "pair"]
     async with asyncio.timeout(20):
         health = await client.get("../health", cast_to=object)
     assert health == {"status": "ok"}

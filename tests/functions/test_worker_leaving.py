@@ -183,7 +183,7 @@ async def test_key_is_found_in_kv(world: Deployed) -> None:
     """A key that one Worker has found is found by another in KV, though D1 has it no more."""
     await world.play(whole)
     client = await world.client()
-    assert [model.id async for model in client.models.list()] == ["hello"]
+    assert [model.id async for model in client.models.list()] == ["hello", "pair"]
     await world.drain()
     await world.edge.run(Statement("DELETE FROM keys WHERE hash = ?1", (hash_key(client.api_key).hex(),)))
     assert (await ask(client)).status_code == 200
