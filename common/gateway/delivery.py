@@ -10,7 +10,6 @@ from common.ports import Background
 from common.wire.openai.errors import envelope_of
 from common.wire.sse import KEEP_ALIVE, frame
 
-KEEP_ALIVE_S: Final = 15.0
 STALLED_S: Final = 60.0  # of a client that takes nothing: it is there, and might as well not be
 FAREWELL_S: Final = 1.0  # for the last words to a client; less than a deadline leaves for them
 
@@ -60,7 +59,7 @@ class EventStream:
         background: Background,
         headers: Callable[[], Headers],
         on_stalled: Callable[[], None],
-        silence_s: float = KEEP_ALIVE_S,
+        silence_s: float,
     ) -> None:
         """`headers`: asked when they are committed, for those of ours that come on top.
 

@@ -173,7 +173,6 @@ async def test_stream_that_begins_with_an_error(client: Client) -> None:
 
 async def test_signs_of_life_are_not_heard(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     """Comments in a long silence, before the first word and after it, are nothing to the client."""
-    monkeypatch.setattr(EventStream.__init__, "__defaults__", (0.005,))
     sent = asyncio.Event()
     keep_alive = EventStream._keep_alive
 
@@ -191,7 +190,7 @@ async def test_signs_of_life_are_not_heard(client: Client, monkeypatch: pytest.M
             await send(exchange, event)
         await exchange.send(b"0\r\n\r\n")
 
-    async with scripted(script) as gateway:
+    async with scripted(script, server="keep_alive_s = 0.005") as gateway:
         seen = await client.play("streamed", task(gateway))
     assert "error" not in seen
     assert (seen["pieces"], seen["finish"], seen["usage"]) == (["Hel", "lo"], "stop", USAGE)

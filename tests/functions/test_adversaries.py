@@ -195,8 +195,8 @@ async def test_client_leaves(script: Script, until: bytes, how: str, *, streamed
 async def test_client_that_does_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
     """A client that stays and takes nothing is given up like one that left: its provider is not held for ever."""
     monkeypatch.setattr(delivery, "STALLED_S", 0.2)
-    monkeypatch.setattr(delivery.EventStream.__init__, "__defaults__", (0.1,))
-    async with scripted(comes_faster_than_anybody_reads) as gateway, connected(gateway.url) as client:
+    playing = scripted(comes_faster_than_anybody_reads, server="keep_alive_s = 0.1")
+    async with playing as gateway, connected(gateway.url) as client:
         # a model whose context is not known: its streams are not cut
         body = json.dumps({**REQUEST, "model": "twice", "stream": True}).encode()
         await client.send(request("POST", CHAT, gateway.bearer, body=body))

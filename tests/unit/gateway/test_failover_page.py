@@ -4,11 +4,10 @@ import re
 from pathlib import Path
 from typing import Final
 
-from common.gateway.delivery import KEEP_ALIVE_S
 from common.gateway.pace import STALL_S, WHOLE_S
 from common.providers.continuation import MAX_SENT_BYTES
 from common.routing.backoff import PATIENCE_S
-from common.settings import RoutingSettings
+from common.settings import RoutingSettings, ServerSettings
 
 ROOT: Final = Path(__file__).parents[3]
 PAGE: Final = (ROOT / "docs/failover.md").read_text()
@@ -30,7 +29,7 @@ def test_figures() -> None:
     routing = RoutingSettings()
     for words in (
         f"up to three times in {PATIENCE_S:.0f} s",
-        f"In a silence of {KEEP_ALIVE_S:.0f} s",
+        f"In a silence of {ServerSettings().keep_alive_s:.0f} s",
         f"says nothing for {STALL_S:.0f} s",
         f"waited for {WHOLE_S:.0f} s",
         f"more than {MAX_SENT_BYTES >> 20} MB",

@@ -60,7 +60,7 @@ class Client:
 async def run(provider: Provider, *, stalls: bool) -> ChatStream:
     """Relay until the client has gone, or is given up; what is known of the answer then."""
     answer = ChatStream(show_usage=False)
-    client = EventStream(Client(stalls=stalls), TaskBackground(), list, lambda: None)
+    client = EventStream(Client(stalls=stalls), TaskBackground(), list, lambda: None, silence_s=60)
     try:
         with pytest.raises((ClientLeft, TimeoutError)):
             async with asyncio.timeout(0.01 if stalls else None):
@@ -88,7 +88,7 @@ async def test_what_will_not_come_is_not_waited_for(*, breaks: bool) -> None:
 async def test_what_goes_out_is_kept_before() -> None:
     """Who is to go on with a stream knows of the last words, too, even if their sending was broken off."""
     sent = Sent()
-    client = EventStream(Client(stalls=True), TaskBackground(), list, lambda: None)
+    client = EventStream(Client(stalls=True), TaskBackground(), list, lambda: None, silence_s=60)
     answer = ChatStream(show_usage=False)
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.01):
