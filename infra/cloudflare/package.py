@@ -74,8 +74,9 @@ def package(
     stage(folder, {"worker": worker}, configuration, catalog)
     (folder / "python_modules").symlink_to(WHEELS)
     config = wrangler_config(environment(stage_name, wrangler_toml()), stage_name, worker)
-    if secrets := sorted(secrets_of(tomllib.loads(configuration))):
-        config["secrets"] = {"required": secrets}
+    # wrangler takes no name twice, and a plain variable is read the same way
+    if secrets := set(secrets_of(tomllib.loads(configuration))) - config.get("vars", {}).keys():
+        config["secrets"] = {"required": sorted(secrets)}
     (folder / "wrangler.json").write_text(json_of(config), "utf-8")
     return config
 

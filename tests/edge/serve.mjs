@@ -7,6 +7,8 @@
  *     > {"id": 2, "ask": "drain"}           what was left behind, once all work of all requests is done
  *     > {"id": 3, "ask": "scheduled", "worker": "jobs", "cron": "0 * * * *"}
  *     > {"id": 4, "ask": "fault", "fault": "D1_ERROR: ..."}                  D1 fails with it, until told otherwise
+ *     > {"id": 4, "ask": "fault", "store": "KV", "fault": "silence"}         KV, or D1, answers only when told otherwise
+ *     > {"id": 4, "ask": "held"}            once a silent D1 has been asked
  *     > {"id": 5, "ask": "bind", "name": "KV", "bound": false}
  *
  * What it does not show: workerd's own streams and limits, its snapshot, its clocks that stand still, and that nothing
@@ -170,8 +172,12 @@ const asked = {
     else delete env[name];
     return {};
   },
-  async fault({ fault }) {
-    stores.DB.fault = fault ?? null;
+  async fault({ store = "DB", fault }) {
+    stores.lines[store].fail(fault ?? null);
+    return {};
+  },
+  async held() {
+    while (!stores.lines.DB.held.length) await sleep(1);
     return {};
   },
 };

@@ -47,7 +47,6 @@ class D1Database {
   #ask;
   written = 0; // rows, as D1 would bill them
   batches = 0;
-  fault = null; // what the next batches fail with
   constructor(ask) {
     this.#ask = ask;
   }
@@ -55,9 +54,8 @@ class D1Database {
     return new D1PreparedStatement(sql);
   }
   async batch(statements) {
-    if (this.fault !== null) throw new Error(this.fault);
-    this.batches++;
     const results = await this.#ask("batch", statements.map(({ sql, values }) => [sql, values]));
+    this.batches++;
     for (const { meta } of results) this.written += meta.rows_written;
     return results;
   }
@@ -69,6 +67,23 @@ class KvNamespace {
     this.put = (...args) => ask("put", ...args);
     this.delete = (...args) => ask("delete", ...args);
     this.list = (...args) => ask("list", ...args);
+  }
+}
+
+/** What stands between a facade and its store: what it fails with, or that it answers later. */
+class Line {
+  #fault = null;
+  held = []; // who waits for it to answer again
+  constructor(ask) {
+    this.ask = async (...act) => {
+      if (this.#fault === "silence") await new Promise((go) => this.held.push(go));
+      else if (this.#fault !== null) throw new Error(this.#fault);
+      return ask(...act);
+    };
+  }
+  fail(fault) {
+    this.#fault = fault;
+    for (const go of this.held.splice(0)) go();
   }
 }
 
@@ -90,5 +105,11 @@ export function openStores({ compatibilityDate, databaseId, state }) {
     if (error !== undefined) throw new Error(error);
     return value;
   }
-  return { DB: new D1Database(ask), KV: new KvNamespace(ask), dispose: () => miniflare.dispose() };
+  const lines = { DB: new Line(ask), KV: new Line(ask) };
+  return {
+    DB: new D1Database(lines.DB.ask),
+    KV: new KvNamespace(lines.KV.ask),
+    lines,
+    dispose: () => miniflare.dispose(),
+  };
 }

@@ -8,7 +8,7 @@ from typing import Any, Final
 import pytest
 import pytest_asyncio
 
-from tests.edge.deployed import END, HEAD, Deployed, chunked, deployed, whole
+from tests.edge.deployed import END, HEAD, Deployed, chunked, deployed, records_of, whole
 from tests.support import answers
 from tests.support.origin import Exchange
 
@@ -74,3 +74,48 @@ async def test_going_on(world: Deployed) -> None:
     assert [model_of(each) for each in world.provider.exchanges] == ["first", "second"]
     left = await world.drain()
     assert (left["waiting"], left["rejections"]) == (0, [])
+
+
+async def test_leaving_in_a_pause(world: Deployed) -> None:
+    """Who leaves while the gateway pauses between two tries is heard at once: nobody is asked again."""
+
+    async def script(exchange: Exchange) -> None:
+        error = b'{"error":{"message":"no"}}'
+        await exchange.answer(error, "429 No", "content-type: application/json", "retry-after: 2")
+
+    await world.play(script)
+    client = await world.client(requests_per_minute=5)
+    before = await world.drain()
+    asking = asyncio.create_task(client.chat.completions.create(model="hello", messages=ASK))
+    await world.asked()
+    await asyncio.sleep(0.3)  # into the pause, which takes 2 s
+    asking.cancel()
+    await asyncio.wait([asking])
+    async with asyncio.timeout(1):
+        after = await world.drain()
+    assert len(world.provider.exchanges) == 1
+    assert [record["outcome"] for record in await records_of(world, client)] == ["cancelled"]
+    assert (after["waiting"], after["rejections"], after["timers"]) == (0, [], before["timers"])
+
+
+async def test_fallbacks_leave_nothing_behind(world: Deployed) -> None:
+    """Two hundred fallbacks leave no proxy, no timer and no object, and need no more memory."""
+
+    async def script(exchange: Exchange) -> None:
+        if model_of(exchange) == "second":
+            await whole(exchange)
+        else:  # which blames nobody: no breaker turns the order round
+            await exchange.answer(b'{"error":{"message":"no"}}', "404 No", "content-type: application/json")
+
+    await world.play(script)
+    client = await world.client(requests_per_minute=1_000)
+    counts = []
+    for times in (20, 200):
+        for _ in range(times):
+            await client.chat.completions.create(model="pair", messages=ASK)
+        left = await world.drain()
+        counts.append(
+            [left[what] for what in ("waiting", "proxies", "objects", "timers", "memory", "rejections")]
+        )
+    assert counts[0] == counts[1]
+    assert [model_of(each) for each in world.provider.exchanges] == ["first", "second"] * 220

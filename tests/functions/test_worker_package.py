@@ -117,6 +117,16 @@ def test_secrets() -> None:
     assert list(secrets_of(document)) == ["ONE", "TWO", "THREE"]
 
 
+def test_plain_variables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What wrangler.toml has as a variable is not required as a secret, too, which wrangler would refuse."""
+    text = f'{wrangler_toml()}\n[vars]\nOPENROUTER_API_KEY = "on-loopback"\n'
+    monkeypatch.setattr("infra.cloudflare.package.wrangler_toml", lambda: text)
+    folder = tmp_path / "health"
+    config = package(folder, "staging", WORKERS["health"], CONFIGURATION)
+    assert (config["vars"], config.get("secrets")) == ({"OPENROUTER_API_KEY": "on-loopback"}, None)
+    assert "env.OPENROUTER_API_KEY" in dry_run(folder)
+
+
 def test_missing_ids() -> None:
     """Placeholders are told; an id is not."""
     config = {

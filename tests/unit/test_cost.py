@@ -1,10 +1,16 @@
 """The page on costs is computed from its own prices and quantities, and those are the code's."""
 
 import re
+from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
 import pytest
+
+from common.access.authenticate import CACHE_S
+from common.adapters.cloudflare.kv import KEY_S
+from common.routing.sharing import READ_MS
+from common.targets.registry import JOBS, job_of
 
 REPOSITORY: Final = Path(__file__).parents[2]
 PAGE: Final = (REPOSITORY / "docs/cost.md").read_text()
@@ -65,6 +71,39 @@ def workers(per_s: float) -> float:
         included, price = rows("what | included")[what]
         total += max(0.0, millions * each - usd(included.removesuffix(" million"))) * usd(price)
     return total
+
+
+def test_kv_is_counted_by_the_code() -> None:
+    """How often KV is asked, and jobs run, follows from their intervals; so does what keys' copies cost."""
+    told = rows("what | how often")
+    per_minute = {
+        "reads of breakers": 60_000 / READ_MS,
+        "reads of keys' copies": 60 / CACHE_S,
+        "writes of keys' copies": 60 / CACHE_S,
+    }
+    for what, times in per_minute.items():
+        assert re.search(rf"\b{times:.0f} a minute", told[what][0])
+    assert f"older than {KEY_S:.0f} s" in told["writes of keys' copies"][0]
+    assert f"{timedelta(days=1) / job_of('repair').every:.0f} a day" in told["lists of dead letters"][0]
+    intervals = {job_of(name).every for name in JOBS}  # jobs that come equally often share a trigger
+    assert f"Cron triggers are {sum(timedelta(days=1) / every for every in intervals):.0f} requests" in PAGE
+    writes = SECONDS / CACHE_S  # a month, for a key in one isolate
+    _, included, price = told["writes of keys' copies"]
+    free = usd(included.removesuffix(" million")) * 1e6
+    assert f"with one isolate, {free // writes:.0f} keys in use" in PAGE
+    assert f"a hundred cost up to ${(100 * writes - free) / 1e6 * usd(price):.0f} a month" in PAGE
+
+
+def test_cpu_is_that_of_the_figures() -> None:
+    """What a completion and an event take is what the page on Workers says."""
+    figures = (REPOSITORY / "docs/cloudflare-worker.md").read_text()
+    (completion,) = re.findall(r"^\| CPU of a completion .* ([\d.]+) ms \|$", figures, re.MULTILINE)
+    (event,) = re.findall(r"^\| CPU of a streamed event.* ([\d.]+) ms \|$", figures, re.MULTILINE)
+    assert f"a completion takes [{completion} ms]" in PAGE
+    assert f"up to {event} ms more for each event" in PAGE
+    stream_ms = 500 * float(event)
+    cost = stream_ms * usd(rows("what | included")["milliseconds of CPU"][1])
+    assert re.search(rf"up to\s+{stream_ms:.0f} ms, which is \${cost:.2f} a million", PAGE)
 
 
 @pytest.mark.parametrize("answer", ["1 s", "3 s", "10 s"])

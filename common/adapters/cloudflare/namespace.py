@@ -1,8 +1,12 @@
 """A namespace of Workers KV: texts by name. KV is eventually consistent: a value may be seen up to a minute late."""
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from importlib import import_module
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
+
+GIVE_UP_S: Final = 3.0  # from a place that KV is far from, a call takes less than one
 
 
 class NamespaceFailed(Exception):
@@ -35,31 +39,33 @@ class BoundNamespace:
 
     async def get(self, name: str) -> str | None:
         """See `Namespace.get`."""
-        try:
+        async with self._answering():
             value: str | None = await self._binding.get(name)
-        except self._js_exception as error:
-            raise NamespaceFailed(str(error)) from error
         return value or None  # JavaScript's null is false, and not None
 
     async def put(self, name: str, value: str, *, expires_s: int | None = None) -> None:
         """See `Namespace.put`."""
         options = {} if expires_s is None else {"expirationTtl": expires_s}
-        try:
+        async with self._answering():
             await self._binding.put(name, value, **options)
-        except self._js_exception as error:
-            raise NamespaceFailed(str(error)) from error
 
     async def delete(self, name: str) -> None:
         """See `Namespace.delete`."""
-        try:
+        async with self._answering():
             await self._binding.delete(name)
-        except self._js_exception as error:
-            raise NamespaceFailed(str(error)) from error
 
     async def names(self, prefix: str, most: int) -> Sequence[str]:
         """See `Namespace.names`."""
-        try:
+        async with self._answering():
             listed = await self._binding.list(prefix=prefix, limit=most)
+        return [key.name for key in listed.keys]
+
+    @asynccontextmanager
+    async def _answering(self) -> AsyncIterator[None]:
+        try:
+            async with asyncio.timeout(GIVE_UP_S):
+                yield
         except self._js_exception as error:
             raise NamespaceFailed(str(error)) from error
-        return [key.name for key in listed.keys]
+        except TimeoutError as error:
+            raise NamespaceFailed("it did not answer in time") from error
