@@ -68,7 +68,7 @@ deploy-aws: package-aws infra/aws/.prepared ## Make or update a stage on AWS (ST
 	@$(BIN)/python -m infra.aws.osls deploy --stage "$(STAGE)" $(PARAMS:%=--param="%")
 
 rollback-aws: infra/aws/.prepared ## Go back to a stage's deployment before the last (STAGE=dev; TO=list, TO=TIMESTAMP).
-	@$(BIN)/python -m infra.aws.osls rollback --stage "$(STAGE)" --to "$(TO)"
+	@$(BIN)/python -m infra.aws.osls rollback --stage "$(STAGE)" --to "$(TO)" $(PARAMS:%=--param="%")
 
 install: .venv/.dev ## Create .venv with everything that work on Sluice needs, so .venv/bin/sluice.
 

@@ -1,6 +1,5 @@
 """What happens to one admitted request, kept as it happens, and the promise that it is settled."""
 
-import asyncio
 from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -8,18 +7,15 @@ from typing import Any, Final, Self
 
 from common.gateway.draining import Draining
 from common.gateway.gateway import Gateway
+from common.gateway.outcome import outcome_of
 from common.gateway.quote import Offer, Quote
 from common.gateway.settlement import settle
 from common.metering.price import cost
 from common.metering.usage_check import Checked, check_usage
 from common.model.admission import Admission
 from common.model.errors import (
-    CallerError,
-    ClientLeft,
-    LimitError,
     SluiceError,
     UpstreamError,
-    UpstreamRejected,
 )
 from common.model.usage import AttemptRecord, Booked, Bounds, CountedIn, Outcome, Tokens, UsageRecord
 from common.ports import Background
@@ -222,21 +218,6 @@ def _sum(route: list[AttemptRecord]) -> Tokens:
     if len(route) == 1:
         return route[0].tokens
     return Tokens(*map(sum, zip(*[each.tokens for each in route], strict=True)))
-
-
-def outcome_of(error: BaseException) -> Outcome:
-    """By whose doing a request ended with `error`."""
-    match error:
-        case ClientLeft() | asyncio.CancelledError():
-            return Outcome.CANCELLED
-        case LimitError():
-            return Outcome.LIMIT
-        case CallerError() | UpstreamRejected():
-            return Outcome.CLIENT
-        case UpstreamError():
-            return Outcome.UPSTREAM
-        case _:
-            return Outcome.GATEWAY
 
 
 class Settling:

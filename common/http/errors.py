@@ -6,8 +6,8 @@ from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
-from common.gateway.account import outcome_of
 from common.gateway.delivery import Headers
+from common.gateway.outcome import outcome_of
 from common.http.headers import AnswerHeaders
 from common.http.request import facts_of, headers_of, invalid
 from common.http.site import Site

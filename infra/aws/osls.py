@@ -1,7 +1,7 @@
 """Runs osls, as it is locked, with the Node that is installed beside us: what deploys, and what goes back.
 
     .venv/bin/python -m infra.aws.osls deploy --stage dev --param=Domain=llm.example.com
-    .venv/bin/python -m infra.aws.osls rollback --stage dev [--to TIMESTAMP]
+    .venv/bin/python -m infra.aws.osls rollback --stage dev --to TIMESTAMP [--param=...]
 
 Everything else is osls's own: `... -m infra.aws.osls info --stage dev`.
 """
@@ -41,8 +41,11 @@ def environment() -> dict[str, str]:
     return {**os.environ, "CI": "1"}
 
 
-def roll_back(stage: str, to: str) -> int:
-    """Back to a deployment: that before the last where none is named. The exit status."""
+def roll_back(stage: str, to: str, parameters: Sequence[str]) -> int:
+    """Back to a deployment: that before the last where none is named. The exit status.
+
+    osls takes its template and packages, but the parameters of now: `--param=...` as it was deployed with.
+    """
     listing = ("deploy", "list", "--stage", stage)
     if to == LIST:
         return run(*listing)
@@ -62,7 +65,7 @@ def roll_back(stage: str, to: str) -> int:
             print(f"There is no deployment of {stage} before the last.", file=sys.stderr)
             return 1
         to = before
-    return run("rollback", "--stage", stage, "--timestamp", to)
+    return run("rollback", "--stage", stage, "--timestamp", to, *parameters)
 
 
 def before_last(listing: str) -> str | None:
@@ -78,8 +81,8 @@ def main(arguments: Sequence[str]) -> int:
             case [_, "--stage", stage, *_] if stage not in STAGES:
                 print(f"STAGE is one of {', '.join(STAGES)}, not {stage!r}.", file=sys.stderr)
                 return 2
-            case ["rollback", "--stage", stage, "--to", to]:
-                return roll_back(stage, to)
+            case ["rollback", "--stage", stage, "--to", to, *parameters]:
+                return roll_back(stage, to, parameters)
             case _:
                 return run(*arguments)
     except LookupError as error:

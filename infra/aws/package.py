@@ -1,4 +1,4 @@
-"""`make package-aws`: for each function on Lambda, what is deployed, below build/aws; its size, its time to import.
+"""`make package-aws`: for each function on Lambda, what is deployed, below build/aws; its size, its time to start.
 
     .venv/bin/python -m infra.aws.package [--config sluice.toml] [--build build/aws] [--python python3.13]
 
@@ -16,7 +16,7 @@ import sys
 import tempfile
 import tomllib
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -26,15 +26,19 @@ from common.settings.references import SECRETS_MANAGER_PREFIX, SSM_PREFIX, is_ke
 from common.targets.aws.root import TABLE, read_settings
 from infra.aws import imports
 from infra.aws.artifact import DEPLOYED, configured, installed, ours, write
+from infra.aws.classes import COMPILED, compile_classes
 from infra.aws.python import VERSION, bytecode_of, compile_tree, interpreter
 from infra.modules import REPOSITORY
 
 BUILD: Final = REPOSITORY / "build" / "aws"
 LOCK: Final = REPOSITORY / "infra" / "requirements" / "aws.txt"
 SECRETS: Final = "secrets.json"
+SCHEDULED: Final = "scheduled.json"
 READERS: Final = ("ChatRole", "ProbeRole", "ReconcileRole")  # of functions that ask providers
 MOST_BYTES: Final = 25 * 2**20  # of a function, unzipped
 _TASK_ROOT: Final = "/var/task"
+_START: Final = ("common.targets.aws.bootstrap", "common.targets.aws.entry")
+_VARIABLES: Final = {TABLE: "sluice", "AWS_REGION": "us-east-1"}
 # Amazon Linux 2023 has glibc 2.34
 _LAMBDA: Final = ("--platform", "manylinux2014_aarch64", "--platform", "manylinux_2_28_aarch64")
 
@@ -74,7 +78,7 @@ def check(config: Path) -> None:
         for place, file in configured(config).items():
             shutil.copyfile(file, Path(folder, place))
         try:
-            read_settings(Path(folder), {TABLE: "sluice", "AWS_REGION": "us-east-1"})
+            read_settings(Path(folder), _VARIABLES)
         except SettingsError as error:
             mistakes = "\n".join(f"  {mistake}" for mistake in error.mistakes)
             raise ValueError(
@@ -94,16 +98,22 @@ def package(build: Path, config: Path, python: str) -> list[Artifact]:
         (tree / place).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(file, tree / place)
     compile_tree(python, tree, _TASK_ROOT)
+    add_native(tree, build)
+    compile_classes(python, tree, (*_START, *(f"functions.{name}" for name in DEPLOYED)))
     artifacts = []
     for name, places in files.items():
         compiled = [bytecode_of(place) for place in places if place.endswith(".py")]
         archive = build / f"{name}.zip"
-        size = write(archive, {place: tree / place for place in (*places, *compiled)})
+        size = write(archive, {place: tree / place for place in (*places, *compiled, COMPILED)})
         if size > MOST_BYTES:
             raise ValueError(f"{archive} is too large: {size:,} bytes unzipped, of {MOST_BYTES:,}")
         artifacts.append(Artifact(name, archive, size))
-    policies = secrets_policy(references(tomllib.loads(config.read_text("utf-8"))))
-    (build / SECRETS).write_text(json.dumps(policies, indent=2) + "\n", "utf-8")
+    configuration = tomllib.loads(config.read_text("utf-8"))
+    for name, content in (
+        (SECRETS, secrets_policy(references(configuration))),
+        (SCHEDULED, scheduled(configuration)),
+    ):
+        (build / name).write_text(json.dumps(content, indent=2) + "\n", "utf-8")
     return artifacts
 
 
@@ -128,6 +138,11 @@ def wheels(folder: Path, *platform: str) -> Path:
     subprocess.run(command, check=True)
     stamp.write_text(wanted)
     return folder / "site"
+
+
+def scheduled(configuration: Mapping[str, Any]) -> dict[str, bool]:
+    """Of the jobs that a configuration turns on or off, whether their schedule triggers them."""
+    return {"probe": configuration.get("routing", {}).get("probe", False)}
 
 
 def references(value: Any) -> set[str]:
@@ -177,10 +192,11 @@ def secrets_policy(wanted: set[str]) -> dict[str, Any]:
 def show(artifacts: Sequence[Artifact], build: Path, python: str) -> None:
     """A line for each."""
     floor: float | None = None
-    print(f"{'':18}{'zip':>10}{'unzipped':>12}{'import':>10}{'beside FastAPI alone':>24}")
+    print(f"{'':18}{'zip':>10}{'unzipped':>12}{'start':>10}{'beside FastAPI alone':>24}")
     for artifact, folder in loadable(artifacts, build):
-        floor = floor or imports.import_ms(python, folder, imports.FLOOR)
-        took = imports.import_ms(python, folder, *imports.modules_of(artifact.name))
+        variables = {**_VARIABLES, "LAMBDA_TASK_ROOT": str(folder)}
+        floor = floor or imports.start_ms(python, folder, variables, imports.FLOOR)
+        took = imports.start_ms(python, folder, variables, imports.start_of(artifact.name))
         zipped, unzipped = artifact.archive.stat().st_size / 2**20, artifact.size / 2**20
         print(
             f"{artifact.name:18}{zipped:>6.1f} MiB{unzipped:>8.1f} MiB{took:>7.0f} ms{took / floor:>22.2f} x"
@@ -189,16 +205,20 @@ def show(artifacts: Sequence[Artifact], build: Path, python: str) -> None:
 
 def loadable(artifacts: Sequence[Artifact], build: Path) -> Iterator[tuple[Artifact, Path]]:
     """Each unzipped, with this machine's own compiled modules beside those of Lambda's processor."""
-    site = wheels(build / ".here")
-    native = {place: file for place, file in installed(site).items() if file.suffix == ".so"}
     for artifact in artifacts:
         folder = build / ".loadable" / artifact.name
         shutil.rmtree(folder, ignore_errors=True)
         with zipfile.ZipFile(artifact.archive) as archive:
             archive.extractall(folder)
-        for place, file in native.items():
-            shutil.copyfile(file, folder / place)
+        add_native(folder, build)
         yield artifact, folder
+
+
+def add_native(folder: Path, build: Path) -> None:
+    """Lay this machine's own compiled modules beside those of Lambda's processor, whose names are others."""
+    for place, file in installed(wheels(build / ".here")).items():
+        if file.suffix == ".so" and not (folder / place).exists():
+            shutil.copyfile(file, folder / place)
 
 
 if __name__ == "__main__":

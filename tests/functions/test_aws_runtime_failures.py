@@ -171,11 +171,29 @@ async def test_trigger_that_fails(result: Any, caplog: pytest.LogCaptureFixture)
     assert [record.levelno for record in caplog.records] == [logging.ERROR]
 
 
-async def test_event_that_lacks_what_it_must_have() -> None:
-    """A call without a method or an address is answered with a 500."""
+@pytest.mark.parametrize(
+    "event",
+    [
+        pytest.param({"requestContext": {"http": {}}}, id="no method"),
+        pytest.param(url_event("POST", "/") | {"headers": None}, id="no headers"),
+        pytest.param(url_event("POST", "/") | {"headers": {"host": 1}}, id="a header that is no text"),
+        pytest.param(url_event("POST", "/") | {"rawPath": 1}, id="a path that is no text"),
+        pytest.param(
+            url_event("POST", "/") | {"body": [1], "isBase64Encoded": False}, id="a body that is no text"
+        ),
+        pytest.param(url_event("POST", "/") | {"body": "a", "isBase64Encoded": True}, id="not base 64"),
+        pytest.param(url_event("POST", "/") | {"body": "\ud800", "isBase64Encoded": False}, id="half a pair"),
+    ],
+)
+async def test_event_that_is_not_as_it_must_be(event: Any, caplog: pytest.LogCaptureFixture) -> None:
+    """A call without a method, or with what is no text, is answered with a 500 and logged; the next is served."""
     async with serving(echo) as api:
-        assert (await api.invoke({"requestContext": {"http": {}}}).head()).status == 500
+        call = api.invoke(event)
+        assert (await call.head()).status == 500
+        assert json.loads(await call.body())["error"]["type"] == "server_error"
         assert await api.invoke(url_event("POST", "/", body=b"here")).body() == b"here"
+        assert api.connections == 1
+    assert [record.levelno for record in caplog.records] == [logging.ERROR]
 
 
 # -- refusals of the platform ------------------------------------------------------------------------------------------

@@ -34,6 +34,22 @@ api_key = "ssm:{path}"
 [models.demo]
 targets = ["kept/upstream-demo"]
 """
+CANDIDATES: Final = """
+[providers.absent]
+kind = "openai"
+base_url = "{url}/v1"
+api_key = "ssm:{path}/absent"
+[providers.wrong]
+kind = "openai"
+base_url = "{url}/v1"
+api_key = "ssm:{path}/wrong"
+[providers.kept]
+kind = "openai"
+base_url = "{url}/v1"
+api_key = "ssm:{path}"
+[models.demo]
+targets = ["absent/upstream-demo", "wrong/upstream-demo", "kept/upstream-demo"]
+"""
 ASKED: Final = json.dumps({"model": "demo", "messages": [{"role": "user", "content": "?"}]}).encode()
 
 
@@ -77,11 +93,15 @@ async def answer(exchange: Exchange) -> None:
 
 @asynccontextmanager
 async def deployed(
-    folder: Path, secrets: AwsSecrets, path: str, name: str = "chat_completions"
+    folder: Path,
+    secrets: AwsSecrets,
+    path: str,
+    name: str = "chat_completions",
+    settings: str = SETTINGS,
 ) -> AsyncIterator[Deployed]:
     """Deploy it, with a key of Sluice's."""
     async with open_dynamo(ENDPOINT or moto()) as store, origin(answer) as provider:
-        (folder / "sluice.toml").write_text(SETTINGS.format(url=provider.url, path=path))
+        (folder / "sluice.toml").write_text(settings.format(url=provider.url, path=path))
         record = KeyRecord(KeyId("key_1"), b"", UserId("ada"), "test", DEFAULT_PERMISSIONS, 1)
         new = with_secret(record, bytes(range(RANDOM_BYTES)))
         await store.keys().create(new.record)
@@ -133,6 +153,25 @@ async def test_key_that_is_not_there(tmp_path: Path, secrets: AwsSecrets) -> Non
         f"ssm:{path} cannot be read, and who needs it gets a 503: there is no such parameter in the region"
     )
     assert {record.cost_nanousd for record in records} == {0}
+
+
+async def test_other_candidates(tmp_path: Path, secrets: AwsSecrets) -> None:
+    """One whose key is not there is passed over, one whose key is refused is asked; all in the same trace."""
+    path = f"/sluice/{uuid4().hex}"
+    secrets.put_parameter(path, VALUE)
+    secrets.put_parameter(f"{path}/wrong", "sk-another-1618033988")
+    async with deployed(tmp_path, secrets, path, settings=CANDIDATES) as function:
+        answered = await function.chat()
+        asked = [exchange.asked for exchange in function.provider.exchanges]
+        (line,) = function.lines("sluice.request")
+        [record] = await function.store.records()
+    assert answered.status == 200
+    assert [each.values("authorization") for each in asked] == [
+        ["Bearer sk-another-1618033988"],
+        [f"Bearer {VALUE}"],
+    ]
+    assert [each.values("x-amzn-trace-id") for each in asked] == [[line["xray_trace_id"]]] * 2
+    assert [each.provider for each in record.route] == ["absent", "wrong", "kept"]
 
 
 async def test_function_that_needs_none(tmp_path: Path, secrets: AwsSecrets) -> None:

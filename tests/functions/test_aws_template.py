@@ -32,9 +32,10 @@ from common.targets.aws.metrics import OUTCOME, VARIABLE, Metric
 from common.targets.aws.root import TABLE, USAGE_DAYS
 from common.targets.registry import FUNCTIONS, JOBS, function_of, job_of
 from common.telemetry.service_levels import ERRORS
+from infra.aws import osls
 from infra.aws.artifact import DEPLOYED, WRAPPER
 from infra.aws.osls import before_last, command, main
-from infra.aws.package import READERS, SECRETS, secrets_policy
+from infra.aws.package import READERS, SCHEDULED, SECRETS, scheduled, secrets_policy
 from infra.modules import REPOSITORY
 
 AWS: Final = REPOSITORY / "infra" / "aws"
@@ -89,6 +90,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in DEPLOYED:
         (build / f"{name}.zip").write_bytes(name.encode())
     (build / SECRETS).write_text(json.dumps(secrets_policy(REFERENCES)))
+    (build / SCHEDULED).write_text(json.dumps(scheduled({})))
     return folder
 
 
@@ -197,11 +199,14 @@ def test_functions_have_streaming_urls(resources: dict[str, Any]) -> None:
 
 
 def test_jobs_come_as_often_as_they_say(resources: dict[str, Any]) -> None:
-    """A rule for each job, and the permission to trigger it."""
-    deployed, found = functions(resources), {}
+    """A rule for each job, and the permission to trigger it. What the configuration does not want rests."""
+    deployed, found, resting = functions(resources), {}, []
     for name, rule in of_type(resources, "AWS::Events::Rule").items():
         [target] = rule["Targets"]
+        if rule["State"] != "ENABLED":
+            resting.append((target["Arn"]["Fn::GetAtt"][0], rule["State"]))
         found[target["Arn"]["Fn::GetAtt"][0]] = (name, rule["ScheduleExpression"])
+    assert resting == [(deployed["probe"][0], "DISABLED")]
     jobs = [name for name in DEPLOYED if name in JOBS]
     assert set(found) == {deployed[name][0] for name in jobs}
     for name in jobs:
@@ -214,6 +219,14 @@ def test_jobs_come_as_often_as_they_say(resources: dict[str, Any]) -> None:
             "Principal": "events.amazonaws.com",
             "SourceArn": to(rule_name),
         } in of_type(resources, "AWS::Lambda::Permission").values()
+
+
+@pytest.mark.parametrize(
+    ("configuration", "probe"), [({}, False), ({"routing": {}}, False), ({"routing": {"probe": True}}, True)]
+)
+def test_probe_is_scheduled_where_it_is_wanted(configuration: dict[str, Any], *, probe: bool) -> None:
+    """Elsewhere it would start every five minutes, and do nothing."""
+    assert scheduled(configuration) == {"probe": probe}
 
 
 def test_logs_are_kept_for_a_while(resources: dict[str, Any]) -> None:
@@ -487,6 +500,20 @@ def test_rollback_goes_to_the_deployment_before_the_last() -> None:
     assert before_last(LISTING) == "1795514400000"
     assert before_last(LISTING.partition("2026-11-25")[0]) is None
     assert before_last("No deployments found") is None
+
+
+def test_rollback_has_the_parameters_that_are_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are no part of what a deployment was made of."""
+    ran: list[tuple[str, ...]] = []
+
+    def run(*arguments: str) -> int:
+        ran.append(arguments)
+        return 0
+
+    monkeypatch.setattr(osls, "run", run)
+    for more in ((), ("--param=Domain=a.example", "--param=UsageDays=30")):
+        assert main(("rollback", "--stage", "dev", "--to", "1795514400000", *more)) == 0
+        assert ran.pop() == ("rollback", "--stage", "dev", "--timestamp", "1795514400000", *more)
 
 
 @pytest.mark.parametrize(

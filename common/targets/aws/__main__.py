@@ -9,6 +9,9 @@ import sys
 
 if __name__ == "__main__":
     gc.disable()
+    from common.targets.aws import compiled
+
+    compiled.use()
     from common.targets.aws.bootstrap import main
 
     sys.exit(main(os.environ))

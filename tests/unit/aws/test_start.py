@@ -1,6 +1,8 @@
 """How a function's process starts: where modules are found, what is loaded, what is wrong with a package."""
 
+import dataclasses
 import json
+import marshal
 import os
 import subprocess
 import sys
@@ -9,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from common.settings import SettingsError
+from common.targets.aws import compiled
 from common.targets.aws.bootstrap import module_path
 from common.targets.aws.root import read_settings
 from common.targets.registry import FUNCTIONS
@@ -116,3 +119,22 @@ def test_mistakes(text: str | None, variables: dict[str, str], mistakes: list[st
     told = [str(each) for each in caught.value.mistakes]
     assert len(told) == len(mistakes)
     assert all(word in line for word, line in zip(mistakes, told, strict=True))
+
+
+def test_classes_that_are_compiled_already(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Code is taken by its text; other text, and any where there is no file, is compiled as ever."""
+    seen: list[object] = []
+
+    def run(code: object, names: dict[str, object], made: dict[str, object]) -> None:
+        seen.append(code)
+
+    monkeypatch.setattr(compiled, "exec", run, raising=False)
+    monkeypatch.setitem(vars(dataclasses), "exec", exec)  # is taken away again
+    compiled.use(tmp_path / "absent")
+    assert vars(dataclasses)["exec"] is exec
+    code = compile("made = 1", "<string>", "exec")
+    (tmp_path / "codes").write_bytes(marshal.dumps({"one": code}))
+    compiled.use(tmp_path / "codes")
+    for text in ("one", "two"):
+        vars(dataclasses)["exec"](text, {}, {})
+    assert seen == [code, "two"]

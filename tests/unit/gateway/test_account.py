@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common.gateway.account import MAX_ROUTE, Account, outcome_of
+from common.gateway.account import MAX_ROUTE, Account
 from common.gateway.extent import Extent
+from common.gateway.outcome import outcome_of
 from common.gateway.quote import make_quote
 from common.model.admission import Admission, Ask
 from common.model.errors import (
